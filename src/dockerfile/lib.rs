@@ -1,0 +1,1 @@
+//! The Dockerfile language: parse, expand, edit, ignore.

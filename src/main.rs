@@ -1,0 +1,5 @@
+//! Wiring only: everything is decided in `cli`.
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,1 @@
+//! The checks on packages and the gate.

@@ -1,0 +1,1 @@
+//! RPM data: headers, installed-package databases, signatures, repository files.

@@ -1,0 +1,1 @@
+//! The isolation ladder: probe, enter, mount, run one process.

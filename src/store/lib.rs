@@ -1,0 +1,1 @@
+//! Blobs, unpacked layers and stages on local disk.

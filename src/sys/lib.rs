@@ -1,0 +1,1 @@
+//! System calls the standard library lacks, one function each.
