@@ -1,0 +1,3 @@
+ARG ONE TWO=2 THREE="a b"
+FROM base
+ARG FOUR=

@@ -1,0 +1,5 @@
+FROM base
+RUN one && \
+# not here
+  # nor here
+    two

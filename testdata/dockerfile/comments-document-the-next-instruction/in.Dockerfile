@@ -1,0 +1,8 @@
+# first
+#
+# second
+# third
+FROM base
+# gone
+
+USER me

@@ -1,0 +1,4 @@
+FROM ba\
+se
+ENV A=on\
+e

@@ -1,0 +1,3 @@
+FROM base
+COPY a <<EOF
+EOF

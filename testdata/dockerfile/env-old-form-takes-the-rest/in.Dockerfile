@@ -1,0 +1,3 @@
+FROM base
+ENV NAME several words = here
+LABEL key  value with  blanks

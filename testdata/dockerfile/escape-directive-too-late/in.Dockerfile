@@ -1,0 +1,5 @@
+# a comment first
+# escape=`
+FROM base
+RUN one `
+USER me

@@ -1,0 +1,3 @@
+FROM base AS One
+from --platform=$BUILDPLATFORM one as two
+FROM scratch

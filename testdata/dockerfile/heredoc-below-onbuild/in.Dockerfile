@@ -1,0 +1,5 @@
+FROM base
+ONBUILD RUN <<EOF
+echo hi
+EOF
+USER me

@@ -1,0 +1,6 @@
+FROM base
+RUN << EOF
+x
+EOF
+RUN <<-  EOF
+USER me

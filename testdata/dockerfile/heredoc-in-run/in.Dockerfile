@@ -1,0 +1,6 @@
+FROM base
+RUN <<EOF
+# not a comment
+FROM nowhere \
+EOF
+USER me

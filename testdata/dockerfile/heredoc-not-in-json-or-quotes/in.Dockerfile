@@ -1,0 +1,4 @@
+FROM base
+RUN ["<<EOF"]
+RUN echo "<<EOF" '<<EOF'
+USER <<EOF

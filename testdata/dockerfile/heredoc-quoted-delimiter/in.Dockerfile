@@ -1,0 +1,7 @@
+FROM base
+RUN <<"a b"
+x
+a b
+RUN <<E"O"F
+y
+EOF

@@ -1,0 +1,6 @@
+FROM base
+COPY <<-EOF /f
+	one
+		two
+  three
+	EOF

@@ -1,0 +1,3 @@
+FROM base
+RUN echo it's <<EOF
+USER me

@@ -1,0 +1,5 @@
+FROM base
+CMD []
+ENTRYPOINT	[	"a"	]	
+VOLUME ["/a b"]
+SHELL [ "/bin/sh" , "-c" ]

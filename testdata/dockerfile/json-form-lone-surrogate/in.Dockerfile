@@ -1,0 +1,2 @@
+FROM base
+CMD ["\ud800x"]

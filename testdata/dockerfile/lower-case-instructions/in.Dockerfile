@@ -1,0 +1,3 @@
+from base
+run one
+CoPy a b

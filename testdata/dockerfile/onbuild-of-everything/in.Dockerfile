@@ -1,0 +1,4 @@
+FROM base
+ONBUILD COPY --from=x ["a", "/b"]
+ONBUILD env A=1 B=2
+ONBUILD HEALTHCHECK NONE

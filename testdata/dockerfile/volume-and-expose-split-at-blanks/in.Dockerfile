@@ -1,0 +1,3 @@
+FROM base
+VOLUME /a	/b
+EXPOSE 80 443/tcp $PORTS

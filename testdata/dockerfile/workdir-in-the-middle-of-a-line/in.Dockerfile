@@ -1,0 +1,3 @@
+FROM base
+COPY é --from=x
+WORKDIR
