@@ -1,0 +1,26 @@
+//! The client against servers that misbehave.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows only functions marked as tests, not their helpers")]
+
+mod requests;
+mod server;
+mod uploads;
+
+use std::time::Duration;
+
+use stratum_http::{Client, ClientOptions, Method, Request, Retry, Url};
+
+/// A client that does not wait long.
+fn client() -> Client {
+    Client::new(&quick()).unwrap()
+}
+
+fn quick() -> ClientOptions {
+    let retry = Retry { delays: vec![Duration::ZERO; 3], longest: Duration::ZERO };
+    let (connect_timeout, idle_timeout) = (Duration::from_secs(5), Duration::from_millis(400));
+    ClientOptions { retry, connect_timeout, idle_timeout, ..ClientOptions::default() }
+}
+
+fn get(url: &str) -> Request {
+    Request::new(Method::GET, Url::parse(url).unwrap())
+}
