@@ -1,0 +1,93 @@
+//! A flag that stops running steps.
+//!
+//! What comes in: a signal, or [`Cancel::set`]. What goes out: a descriptor that [`crate::run`]
+//! waits for beside the step's output. It is never lowered again.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sys::EventFd;
+
+/// The flag of [`Cancel::on_signals`]: a signal handler may use it until the process ends.
+static SIGNALLED: OnceLock<EventFd> = OnceLock::new();
+
+/// A flag that stops running steps once it is set; clones are the same flag.
+#[derive(Debug, Clone)]
+pub struct Cancel(Flag);
+
+#[derive(Debug, Clone)]
+enum Flag {
+    Shared(Arc<EventFd>),
+    Signalled(&'static EventFd),
+}
+
+impl Cancel {
+    /// A flag that only [`Cancel::set`] sets.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Flag::Shared(Arc::new(EventFd::new()?))))
+    }
+
+    /// The process's flag that SIGTERM and SIGINT set from now on, instead of ending the process.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn on_signals() -> io::Result<Self> {
+        let flag = match SIGNALLED.get() {
+            Some(flag) => flag,
+            None => {
+                let fresh = EventFd::new()?;
+                SIGNALLED.get_or_init(|| fresh)
+            }
+        };
+        sys::on_signals(&[libc::SIGTERM, libc::SIGINT], flag)?;
+        Ok(Self(Flag::Signalled(flag)))
+    }
+
+    /// Sets the flag.
+    ///
+    /// # Errors
+    /// None in practice: only a counter at its limit, which is set.
+    pub fn set(&self) -> io::Result<()> {
+        self.event().raise()
+    }
+
+    /// Whether it is set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        // A flag that cannot be read is not set; the step's own waiting reports such an error.
+        sys::wait_readable(&[self.as_fd()], Some(Duration::ZERO))
+            .is_ok_and(|ready| ready.first().copied().unwrap_or(false))
+    }
+
+    fn event(&self) -> &EventFd {
+        match &self.0 {
+            Flag::Shared(flag) => flag,
+            Flag::Signalled(flag) => flag,
+        }
+    }
+}
+
+impl AsFd for Cancel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event().as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_is_the_same_flag() {
+        let cancel = Cancel::new().unwrap();
+        let other = cancel.clone();
+        assert!(!other.is_set());
+        cancel.set().unwrap();
+        assert!(other.is_set() && cancel.is_set());
+    }
+}
