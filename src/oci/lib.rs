@@ -5,6 +5,8 @@
 
 pub mod config;
 pub mod digest;
+pub mod layer;
+pub mod layout;
 pub mod manifest;
 pub mod platform;
 pub mod reference;
