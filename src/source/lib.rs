@@ -1,1 +1,36 @@
-//! Build contexts.
+//! Build contexts: the trees COPY and ADD may read.
+//!
+//! Comes in: a directory and ignore patterns. Goes out: entries in a fixed order, and open files. Nothing is read
+//! that was not asked for, nothing outside the directory is reached (a symbolic link that leads out ends inside),
+//! and nothing is written.
+
+pub mod glob;
+mod epoch;
+mod tree;
+
+pub use epoch::{ContextTime, context_time};
+pub use tree::{Entry, Kind, Tree, TreeError};
+
+use std::path::{Path, PathBuf};
+
+/// Names of ignore files, the first that exists counts (buildah's order).
+pub const IGNORE_FILES: [&str; 2] = [".containerignore", ".dockerignore"];
+
+/// Names a Dockerfile has when `-f` is not given, in order (buildah's).
+pub const DOCKERFILES: [&str; 2] = ["Containerfile", "Dockerfile"];
+
+/// Where to look for the ignore file of `dockerfile` in `context`, most specific first: one beside the Dockerfile
+/// that carries its name, then the context's own.
+#[must_use]
+pub fn ignore_candidates(context: &Path, dockerfile: &Path) -> Vec<PathBuf> {
+    let beside = |suffix: &str| {
+        let mut name = dockerfile.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let own = IGNORE_FILES.iter().map(|name| beside(name));
+    own.chain(IGNORE_FILES.iter().map(|name| context.join(name))).collect()
+}
+
+#[cfg(test)]
+mod tests;
