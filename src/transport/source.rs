@@ -1,0 +1,181 @@
+//! Images to read.
+
+use std::io::{self, Read};
+
+use oci::layer::{LayerReader, Limits};
+use oci::layout::{BlobReader, Layout, Name};
+use oci::manifest::media_type;
+use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, ManifestError, Platform};
+
+use crate::{Location, TransportError, Transports};
+
+/// Bytes of the largest image config read.
+const MAX_CONFIG: usize = 8 << 20;
+
+/// An image whose manifest and config are read and checked; its layers are not fetched.
+#[derive(Clone, Debug)]
+pub struct SourceImage {
+    /// Where it is, by digest: what the name stood for when it was opened, an index included.
+    pub location: Location,
+    /// Its manifest's descriptor.
+    pub descriptor: Descriptor,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its config.
+    pub config: ImageConfig,
+}
+
+/// A layer's blob as it comes in.
+type Blob = Box<dyn Read + Send>;
+
+pub(crate) fn open(
+    transports: &Transports,
+    location: &Location,
+    platform: &Platform,
+) -> Result<SourceImage, TransportError> {
+    let failed = |source: ManifestError| TransportError::Image { location: location.clone(), source };
+    let (named, document) = document(transports, location, None)?;
+    let pinned = pinned(location, &named.digest);
+    let (descriptor, manifest) = match document {
+        Document::Manifest(manifest) => (named, manifest),
+        Document::Index(index) => {
+            let entry = index.select(platform).map_err(failed)?.clone();
+            match self::document(transports, location, Some(&entry))? {
+                (descriptor, Document::Manifest(manifest)) => (descriptor, manifest),
+                (_, Document::Index(_)) => {
+                    let media_type = media_type::OCI_INDEX.to_owned();
+                    return Err(failed(ManifestError::Unsupported { media_type, hint: " inside another index" }));
+                }
+            }
+        }
+    };
+    let bytes = small_blob(transports, location, &manifest.config)?;
+    let config = ImageConfig::parse(&bytes).map_err(failed)?;
+    check_layers(location, &manifest, &config)?;
+    Ok(SourceImage { location: pinned, descriptor, manifest, config })
+}
+
+fn check_layers(location: &Location, manifest: &Manifest, config: &ImageConfig) -> Result<(), TransportError> {
+    let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+    if layers != diff_ids {
+        return Err(TransportError::LayerCount { location: location.clone(), layers, diff_ids });
+    }
+    match manifest.layers.iter().find(|layer| layer.compression().is_none()) {
+        None => Ok(()),
+        Some(layer) => Err(TransportError::LayerType {
+            location: location.clone(),
+            digest: layer.digest.clone(),
+            media_type: layer.media_type.clone(),
+        }),
+    }
+}
+
+fn pinned(location: &Location, digest: &Digest) -> Location {
+    match location {
+        Location::Registry(reference) => Location::Registry(reference.pinned(digest.clone())),
+        Location::Layout { path, .. } => Location::Layout { path: path.clone(), name: Some(digest.to_string()) },
+        Location::Store(name) => Location::Store(name.clone()),
+    }
+}
+
+/// The name in a layout's index: a digest, a tag, or the only image there is.
+fn layout_name(name: Option<&str>) -> Name {
+    match name {
+        None => Name::Only,
+        Some(name) => name.parse().map_or_else(|_| Name::Tag(name.to_owned()), Name::Digest),
+    }
+}
+
+/// The manifest or index a location names, or the one `entry` of its index points to.
+fn document(
+    transports: &Transports,
+    location: &Location,
+    entry: Option<&Descriptor>,
+) -> Result<(Descriptor, Document), TransportError> {
+    let parse = |bytes: &[u8], descriptor: &Descriptor| {
+        Document::parse(bytes, Some(&descriptor.media_type))
+            .map_err(|source| TransportError::Image { location: location.clone(), source })
+    };
+    match location {
+        Location::Registry(reference) => {
+            let reference = match entry {
+                Some(entry) => reference.pinned(entry.digest.clone()),
+                None => reference.clone(),
+            };
+            let pulled = transports.registries.resolve(&reference)?;
+            Ok((pulled.descriptor, pulled.document))
+        }
+        Location::Layout { path, name } => transports.files.install(|| {
+            let layout = Layout::open(path)?;
+            let descriptor = match entry {
+                Some(entry) => entry.clone(),
+                None => layout.find(&layout_name(name.as_deref()))?,
+            };
+            let bytes = layout.small_blob(&descriptor, oci::manifest::MAX_MANIFEST as u64)?;
+            let document = parse(&bytes, &descriptor)?;
+            Ok((descriptor, document))
+        }),
+        Location::Store(name) => {
+            let missing = || TransportError::NotStored { name: name.clone() };
+            let descriptor = match entry {
+                Some(entry) => entry.clone(),
+                None => transports.store.image(name)?.ok_or_else(missing)?.manifest,
+            };
+            let bytes = transports.store.small_blob(&descriptor.digest, oci::manifest::MAX_MANIFEST as u64)?;
+            let document = parse(&bytes, &descriptor)?;
+            Ok((descriptor, document))
+        }
+    }
+}
+
+fn small_blob(
+    transports: &Transports,
+    location: &Location,
+    descriptor: &Descriptor,
+) -> Result<Vec<u8>, TransportError> {
+    match location {
+        Location::Registry(reference) => {
+            Ok(transports.registries.small_blob(reference, descriptor, MAX_CONFIG)?)
+        }
+        Location::Layout { path, .. } => {
+            transports.files.install(|| Ok(Layout::open(path)?.small_blob(descriptor, MAX_CONFIG as u64)?))
+        }
+        Location::Store(_) => Ok(transports.store.small_blob(&descriptor.digest, MAX_CONFIG as u64)?),
+    }
+}
+
+impl Transports {
+    /// The blob of a layer as it lies at the source; its digest is checked by whoever reads it, or by what it is
+    /// written to.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub(crate) fn layer_blob(&self, image: &SourceImage, layer: &Descriptor) -> Result<Blob, TransportError> {
+        if self.store.has_blob(&layer.digest) {
+            return Ok(Box::new(self.store.blob(&layer.digest)?));
+        }
+        match &image.location {
+            Location::Registry(reference) => Ok(Box::new(self.registries.blob(reference, layer)?)),
+            Location::Layout { path, .. } => {
+                let open = || -> Result<BlobReader, TransportError> { Ok(Layout::open(path)?.blob(layer)?) };
+                Ok(Box::new(self.files.install(open)?))
+            }
+            Location::Store(_) => Ok(Box::new(self.store.blob(&layer.digest)?)),
+        }
+    }
+
+    /// The tar of the layer at `position`, base first; [`LayerReader::finish`] says whether blob and tar were those
+    /// that manifest and config name.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub fn layer_tar(&self, image: &SourceImage, position: usize) -> Result<LayerReader<Blob>, TransportError> {
+        let copy = |source| TransportError::Read { location: image.location.clone(), source };
+        let Some(layer) = image.manifest.layers.get(position) else {
+            return Err(copy(io::Error::new(io::ErrorKind::InvalidInput, "there is no such layer")));
+        };
+        let diff_id = image.config.rootfs.diff_ids.get(position);
+        let blob = self.layer_blob(image, layer)?;
+        LayerReader::new(layer, diff_id, &Limits::default(), blob).map_err(copy)
+    }
+}
