@@ -1,1 +1,31 @@
-//! Plan, stages, instructions, layers.
+//! Plan, stages, instructions, layers: from a Dockerfile to an image that waits at the gate.
+//!
+//! Comes in: a parsed Dockerfile, a context, ways to images, a sandbox already entered. Goes out, in this order and
+//! no other: a [`Plan`] (nothing asked of anybody yet), a [`ResolvedPlan`] (every FROM has a digest), an [`Image`]
+//! (everything built, its blobs open but without names), an [`Approved`] image (the gate let it pass), a
+//! [`Published`] one. It reads no environment, no clock and no configuration, and publishes nothing that was not
+//! approved.
+
+mod base;
+mod commit;
+mod config;
+mod copy;
+mod error;
+mod event;
+mod image;
+mod instruction;
+mod owner;
+mod plan;
+mod request;
+mod run;
+mod scope;
+mod stage;
+
+pub use copy::CopyError;
+pub use error::{BuildError, Class, InstructionError};
+pub use event::{Event, Observer};
+pub use image::{Approved, Image, NewLayer, Published};
+pub use owner::{Ids, Owners, UserError};
+pub use plan::{Plan, ResolvedBase, ResolvedPlan, StagePlan, plan};
+pub use request::{Context, NamedContext, RepositoryFile, Request};
+pub use stage::{Workshop, build};

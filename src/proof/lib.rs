@@ -1,1 +1,11 @@
-//! The checks on packages and the gate.
+//! The checks on an image's packages; `inspect` and the gate share them.
+//!
+//! Comes in: package databases out of an image, as a tree or as layers, and the site's keys. Goes out: a [`Report`]
+//! with a verdict for every package and the findings that follow from them. Trust never comes from the image, an
+//! image's own rpm is never run, and nothing here changes what is judged.
+
+mod collect;
+mod report;
+
+pub use collect::{CollectError, Database, from_image, from_tree};
+pub use report::{Code, Finding, Refused, Report, Severity, examine, verdict_name};

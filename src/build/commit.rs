@@ -1,0 +1,152 @@
+//! From directories to layers, and from layers to an image.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci::layer::{Clamp, DiffOptions, Written, write_upper};
+use transport::{PendingBlob, Sink};
+
+use crate::stage::Link;
+use crate::{BuildError, Event, Request, Workshop};
+
+/// Writes what a stage changed to all `sinks` at once; `None` if it changed nothing.
+pub(crate) fn write_layer<'w>(
+    workshop: &Workshop<'w>,
+    request: &Request,
+    (upper, stage): (&PathBuf, &str),
+    below: &[Link],
+    sinks: &[&Sink<'w>],
+) -> Result<Option<(Written, Vec<PendingBlob<'w>>)>, BuildError> {
+    (workshop.observer)(Event::LayerStarted { stage });
+    let upper = open(workshop, upper)?;
+    let lowers = crate::stage::lowers(workshop, below)?;
+    let lowers = lowers.iter().map(|path| open(workshop, path)).collect::<Result<Vec<OwnedFd>, _>>()?;
+    let lowers: Vec<BorrowedFd<'_>> = lowers.iter().map(AsFd::as_fd).collect();
+    let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+    let options = DiffOptions {
+        format: request.format,
+        compress: request.compression.clone(),
+        owners: workshop.owners.of_layers(),
+        clamp: Some(Clamp { since: signed(request.started), to: signed(request.epoch) }),
+    };
+    let mut tee = Tee::start(sinks);
+    let written = write_upper(upper.as_fd(), &lowers, &options, &mut tee);
+    // What the sink met says more than that the layer could not be written.
+    let blobs = tee.finish()?;
+    let written = written?;
+    if written.skipped_sockets > 0 {
+        let text = format!("{} sockets left out of the layer: an image cannot hold them", written.skipped_sockets);
+        (workshop.observer)(Event::Warning(&text));
+    }
+    if written.entries == 0 {
+        return Ok(None);
+    }
+    (workshop.observer)(Event::LayerDone {
+        stage,
+        layer: &written.descriptor,
+        diff_id: &written.diff_id,
+        uncompressed: written.uncompressed,
+    });
+    Ok(Some((written, blobs)))
+}
+
+fn open(workshop: &Workshop<'_>, relative: &PathBuf) -> Result<OwnedFd, BuildError> {
+    store::open_directory(&workshop.store.path(relative)).map_err(|source| {
+        let path = workshop.store.shown().join(relative);
+        BuildError::Store(store::StoreError::Io { path, action: "open an unpacked layer", source })
+    })
+}
+
+/// Hands every byte to several growing blobs; they are opened when the first byte comes.
+struct Tee<'s, 'w> {
+    sinks: &'s [&'s Sink<'w>],
+    blobs: Vec<PendingBlob<'w>>,
+    failure: Option<BuildError>,
+}
+
+impl<'s, 'w> Tee<'s, 'w> {
+    fn start(sinks: &'s [&'s Sink<'w>]) -> Self {
+        Self { sinks, blobs: Vec::new(), failure: None }
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        for sink in self.sinks {
+            match sink.start_blob() {
+                Ok(blob) => self.blobs.push(blob),
+                Err(source) => {
+                    self.failure = Some(BuildError::Publish { location: sink.location().clone(), source });
+                    return Err(io::Error::other("the destination failed"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<PendingBlob<'w>>, BuildError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        for blob in &mut self.blobs {
+            let closed = blob.close();
+            closed.map_err(|source| BuildError::Publish { location: blob.location().clone(), source })?;
+        }
+        Ok(self.blobs)
+    }
+}
+
+impl Write for Tee<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.blobs.is_empty() {
+            self.open()?;
+        }
+        for blob in &mut self.blobs {
+            blob.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `seconds` since 1970 as RFC 3339 in UTC: what `created` holds.
+pub(crate) fn timestamp(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// The date that lies `days` after 1970-01-01, in the Gregorian calendar counted from a 1 March.
+fn date(days: u64) -> (u64, u64, u64) {
+    const DAYS_IN_400_YEARS: u64 = 146_097;
+    const DAYS_FROM_0000_03_01: u64 = 719_468;
+    let shifted = days + DAYS_FROM_0000_03_01;
+    let (era, day) = (shifted / DAYS_IN_400_YEARS, shifted % DAYS_IN_400_YEARS);
+    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day_of_month)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (1_735_689_600, "2025-01-01T00:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(timestamp(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! What can go wrong, where, and whose turn it is.
+
+use std::path::PathBuf;
+
+use dockerfile::expand::ExpandError;
+use dockerfile::{Diagnostic, Span, StageError};
+use oci::layer::{ApplyError, DiffError};
+use sandbox::{Exit, MountError, RunError};
+use store::StoreError;
+use transport::{Location, TransportError};
+
+use crate::copy::CopyError;
+use crate::owner::UserError;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The Dockerfile's stages do not fit together.
+    #[error(transparent)]
+    Stages(#[from] StageError),
+    /// An instruction failed.
+    #[error("{line}")]
+    Instruction {
+        /// The instruction.
+        line: String,
+        /// Its place.
+        span: Span,
+        /// What went wrong.
+        #[source]
+        source: Box<InstructionError>,
+    },
+    /// A base cannot be had.
+    #[error("{name}: the base image cannot be had")]
+    Base {
+        /// As the Dockerfile has it.
+        name: String,
+        /// Its place.
+        span: Span,
+        /// What went wrong.
+        #[source]
+        source: TransportError,
+    },
+    /// A text of the Dockerfile is no location of an image.
+    #[error("{name}: not an image")]
+    Name {
+        /// The text.
+        name: String,
+        /// Its place.
+        span: Span,
+        /// What is wrong with it.
+        #[source]
+        source: transport::LocationError,
+    },
+    /// An image of the wrong kind.
+    #[error("{name}: {why}")]
+    Unusable {
+        /// The image.
+        name: String,
+        /// Its place.
+        span: Span,
+        /// What is the matter.
+        why: String,
+    },
+    /// A layer cannot be fetched or unpacked.
+    #[error("layer {digest}: cannot be unpacked")]
+    Unpack {
+        /// The layer.
+        digest: oci::Digest,
+        /// What went wrong.
+        #[source]
+        source: UnpackError,
+    },
+    /// A stage's tree cannot be mounted.
+    #[error("the tree of stage {stage} cannot be mounted")]
+    Mount {
+        /// The stage.
+        stage: String,
+        /// What went wrong.
+        #[source]
+        source: MountError,
+    },
+    /// The new layer cannot be written.
+    #[error("the new layer cannot be written")]
+    Layer(#[from] DiffError),
+    /// An image cannot be read or written.
+    #[error("{location}: cannot be written")]
+    Publish {
+        /// Where to.
+        location: Location,
+        /// What went wrong.
+        #[source]
+        source: TransportError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Manifest or config cannot be written down.
+    #[error("the image's manifest cannot be written")]
+    Manifest(#[from] oci::ManifestError),
+    /// A format without a media type for what is asked.
+    #[error("{what} cannot be written with --format docker; use --format oci")]
+    Format {
+        /// The thing.
+        what: String,
+    },
+    /// Steps need isolation and there is none.
+    #[error("this Dockerfile has steps that need isolation ({line}), and none is possible here")]
+    NoIsolation {
+        /// The first such instruction.
+        line: String,
+        /// Its place.
+        span: Span,
+    },
+    /// The build was told to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// What can go wrong with a layer.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// Fetching.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Unpacking.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Keeping.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The content is not what the config says.
+    #[error("its content has the diff_id {got}, the image's config says {expected}")]
+    DiffId {
+        /// In the config.
+        expected: oci::DiffId,
+        /// Of the bytes.
+        got: oci::DiffId,
+    },
+    /// The bytes end early, or are not those of the digest.
+    #[error("it cannot be read to its end")]
+    Read {
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A layer that hides all layers below it as a whole.
+    #[error("it hides everything below it (an opaque whiteout at its root), which is not supported")]
+    OpaqueRoot,
+    /// A file operation in the store.
+    #[error("{path}: cannot {action}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What can go wrong with one instruction.
+#[derive(Debug, thiserror::Error)]
+pub enum InstructionError {
+    /// A word cannot be expanded.
+    #[error(transparent)]
+    Expand(#[from] ExpandError),
+    /// Something this version does not execute.
+    #[error("{what} is not supported yet")]
+    Unsupported {
+        /// The thing.
+        what: String,
+    },
+    /// A value that is none.
+    #[error("{what}")]
+    Invalid {
+        /// What is wrong.
+        what: String,
+    },
+    /// Copying.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Reading a source.
+    #[error(transparent)]
+    Source(#[from] source::TreeError),
+    /// There is no context to copy from.
+    #[error("there is no build context to copy from")]
+    NoContext,
+    /// A user is not known.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The step could not be started.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The step ended badly.
+    #[error("{}", ended(.exit))]
+    Failed {
+        /// How.
+        exit: Exit,
+        /// Its last lines, both streams together.
+        tail: String,
+    },
+}
+
+fn ended(exit: &Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("the command ended with status {code}"),
+        Exit::Signal(9) => "the command was killed by signal 9".to_owned(),
+        Exit::Signal(signal) => format!("the command was ended by signal {signal}"),
+        Exit::OutOfMemory => "the command was killed because memory ran out".to_owned(),
+        Exit::TimedOut => "the command ran out of time".to_owned(),
+        Exit::Cancelled => "the command was cancelled".to_owned(),
+    }
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Ours: a bug.
+    Bug,
+    /// Whoever configured this program.
+    Configuration,
+    /// The author's of the Dockerfile, the context or the base image.
+    Source,
+    /// A RUN step failed.
+    Step,
+    /// Whoever gives us a place to run.
+    Environment,
+    /// A remote service's, or that of whoever has credentials for it.
+    Remote,
+    /// Nobody's: the build was told to stop.
+    Cancelled,
+}
+
+impl BuildError {
+    /// Whose turn it is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Stages(_) | Self::Name { .. } | Self::Unusable { .. } | Self::Format { .. } => Class::Source,
+            Self::Instruction { source, .. } => source.class(),
+            Self::Base { source, .. } | Self::Publish { source, .. } => of_transport(source),
+            Self::Unpack { source, .. } => source.class(),
+            Self::Mount { .. } | Self::NoIsolation { .. } => Class::Environment,
+            Self::Layer(error) => of_layer(error),
+            Self::Store(error) => of_store(error),
+            Self::Manifest(_) => Class::Bug,
+            Self::Cancelled => Class::Cancelled,
+        }
+    }
+
+    /// The place in the Dockerfile, where there is one.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Stages(error) => Some(error.span()),
+            Self::Instruction { span, .. }
+            | Self::Base { span, .. }
+            | Self::Name { span, .. }
+            | Self::Unusable { span, .. }
+            | Self::NoIsolation { span, .. } => Some(*span),
+            Self::Unpack { .. }
+            | Self::Mount { .. }
+            | Self::Layer(_)
+            | Self::Publish { .. }
+            | Self::Store(_)
+            | Self::Manifest(_)
+            | Self::Format { .. }
+            | Self::Cancelled => None,
+        }
+    }
+
+    /// The error with its causes, as a renderer shows it beside the source; `None` where it has no place there.
+    #[must_use]
+    pub fn diagnostic(&self) -> Option<Diagnostic> {
+        if let Self::Stages(error) = self {
+            return Some(error.diagnostic());
+        }
+        let span = self.span()?;
+        let mut message = match self {
+            // The line is shown anyway.
+            Self::Instruction { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        let mut cause = match self {
+            Self::Instruction { source, .. } => std::error::Error::source(source.as_ref()),
+            other => std::error::Error::source(other),
+        };
+        while let Some(deeper) = cause {
+            message = format!("{message}: {deeper}");
+            cause = deeper.source();
+        }
+        Some(Diagnostic { message, span, help: None })
+    }
+
+    /// The last lines of the step that failed.
+    #[must_use]
+    pub fn tail(&self) -> Option<&str> {
+        match self {
+            Self::Instruction { source, .. } => match source.as_ref() {
+                InstructionError::Failed { tail, .. } => Some(tail),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl InstructionError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Expand(_)
+            | Self::Unsupported { .. }
+            | Self::Invalid { .. }
+            | Self::Source(_)
+            | Self::NoContext
+            | Self::User(_) => Class::Source,
+            Self::Copy(error) => of_layer(error),
+            Self::Run(_) => Class::Environment,
+            Self::Failed { exit: Exit::Cancelled, .. } => Class::Cancelled,
+            Self::Failed { .. } => Class::Step,
+        }
+    }
+}
+
+impl UnpackError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Transport(error) => of_transport(error),
+            Self::Apply(error) => of_layer(error),
+            Self::Store(error) => of_store(error),
+            Self::DiffId { .. } | Self::OpaqueRoot => Class::Source,
+            Self::Read { .. } => Class::Remote,
+            Self::Io { .. } => Class::Environment,
+        }
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+fn of_store(_: &StoreError) -> Class {
+    Class::Environment
+}
+
+fn of_transport(error: &TransportError) -> Class {
+    match error.kind() {
+        transport::Kind::Image => Class::Source,
+        transport::Kind::Configuration => Class::Configuration,
+        transport::Kind::Environment => Class::Environment,
+        transport::Kind::Remote => Class::Remote,
+    }
+}
+
+/// A layer that cannot be unpacked or written is its maker's fault, unless there is no room.
+fn of_layer(error: &(dyn std::error::Error + 'static)) -> Class {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(is_full) {
+            return Class::Environment;
+        }
+        cause = error.source();
+    }
+    Class::Source
+}

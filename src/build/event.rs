@@ -1,0 +1,103 @@
+//! What a build tells while it runs.
+
+use oci::{Descriptor, DiffId, Digest};
+use sandbox::Stream;
+use transport::Location;
+
+/// Something happened. Times are the listener's.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A FROM has a digest now.
+    Resolved {
+        /// As the Dockerfile has it.
+        name: &'a str,
+        /// Where it is taken from, pinned.
+        location: &'a Location,
+    },
+    /// A layer of a base is fetched and unpacked.
+    PullStarted {
+        /// The layer.
+        layer: &'a Descriptor,
+    },
+    /// It is there.
+    PullDone {
+        /// The layer.
+        layer: &'a Digest,
+        /// Entries unpacked.
+        entries: u64,
+    },
+    /// A stage begins.
+    StageStarted {
+        /// Its name or number.
+        stage: &'a str,
+        /// What it is built on, as written.
+        base: &'a str,
+        /// How many instructions it has.
+        steps: usize,
+    },
+    /// An instruction begins.
+    StepStarted {
+        /// Its stage.
+        stage: &'a str,
+        /// Its number in the stage, from 1.
+        number: usize,
+        /// How many there are.
+        steps: usize,
+        /// The instruction.
+        line: &'a str,
+    },
+    /// A RUN step wrote something.
+    Output {
+        /// Its stage.
+        stage: &'a str,
+        /// To which stream.
+        stream: Stream,
+        /// What.
+        bytes: &'a [u8],
+    },
+    /// The instruction is done.
+    StepDone {
+        /// Its stage.
+        stage: &'a str,
+        /// Its number.
+        number: usize,
+    },
+    /// A stage is done.
+    StageDone {
+        /// Its name or number.
+        stage: &'a str,
+    },
+    /// The writing of a new layer begins.
+    LayerStarted {
+        /// The stage it comes from.
+        stage: &'a str,
+    },
+    /// A new layer is written.
+    LayerDone {
+        /// The stage it comes from.
+        stage: &'a str,
+        /// The blob.
+        layer: &'a Descriptor,
+        /// Its content.
+        diff_id: &'a DiffId,
+        /// Bytes before compression.
+        uncompressed: u64,
+    },
+    /// A blob or manifest goes out.
+    Publishing {
+        /// Where to.
+        location: &'a Location,
+    },
+    /// It is out.
+    PublishDone {
+        /// Where.
+        location: &'a Location,
+        /// The manifest.
+        digest: &'a Digest,
+    },
+    /// Someone should know.
+    Warning(&'a str),
+}
+
+/// Who listens.
+pub type Observer<'a> = &'a (dyn Fn(Event<'_>) + Sync);

@@ -1,0 +1,255 @@
+//! An image from the last byte of its layers to its name.
+
+use std::sync::Arc;
+
+use oci::config::ContainerConfig;
+use oci::manifest::Format;
+use oci::{Descriptor, DiffId, Digest, ImageConfig, Manifest, Reference};
+use sandbox::Root;
+use transport::{Location, PendingBlob, Sink, SourceImage};
+
+use crate::stage::{Link, Stage};
+use crate::{BuildError, Event, Request, Workshop, commit};
+
+/// Everything of an image, but no name anywhere. Dropped, it leaves nothing at its destinations.
+#[derive(Debug)]
+pub struct Image<'w> {
+    workshop: Workshop<'w>,
+    /// Its config.
+    pub config: ImageConfig,
+    /// The layers this build made.
+    pub layers: Vec<NewLayer>,
+    manifest: Manifest,
+    manifest_bytes: Vec<u8>,
+    config_bytes: Vec<u8>,
+    bases: Vec<(Arc<SourceImage>, Descriptor)>,
+    outputs: Vec<Output<'w>>,
+    root: Option<Root>,
+}
+
+/// A layer this build made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLayer {
+    /// The stage whose changes it holds.
+    pub stage: String,
+    /// Its blob.
+    pub descriptor: Descriptor,
+    /// Its content.
+    pub diff_id: DiffId,
+    /// Bytes before compression.
+    pub uncompressed: u64,
+    /// Entries in its tar.
+    pub entries: u64,
+}
+
+#[derive(Debug)]
+struct Output<'w> {
+    sink: Sink<'w>,
+    /// Further names in the same repository.
+    tags: Vec<Reference>,
+    /// One a new layer.
+    blobs: Vec<PendingBlob<'w>>,
+}
+
+/// An image that passed the gate: only this can be published.
+#[derive(Debug)]
+pub struct Approved<'w>(Image<'w>);
+
+/// An image that has its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The manifest.
+    pub digest: Digest,
+    /// Where it is.
+    pub locations: Vec<Location>,
+}
+
+impl<'w> Image<'w> {
+    /// Writes a stage's new layers to `outputs` and puts the image together.
+    pub(crate) fn write(
+        workshop: Workshop<'w>,
+        request: &Request,
+        mut stage: Stage<'_>,
+        outputs: &[Location],
+    ) -> Result<Self, BuildError> {
+        let mut outputs = open(&workshop, outputs)?;
+        let chain = stage.whole_chain();
+        let mut parts = Parts::default();
+        for (position, link) in chain.iter().enumerate() {
+            let below = chain.get(..position).unwrap_or_default();
+            parts.add(&workshop, request, (link, below), &mut outputs)?;
+        }
+        let root = stage.take_root();
+        let config = finish_config(stage, request, &parts);
+        let config_bytes = config.to_bytes()?;
+        let descriptor =
+            Descriptor::new(request.format.config(), Digest::of(&config_bytes), config_bytes.len() as u64);
+        let mut manifest = Manifest::new(request.format, descriptor, parts.layers);
+        if request.format == Format::Oci {
+            manifest.annotations.extend(request.annotations.iter().cloned());
+        } else if !request.annotations.is_empty() {
+            return Err(BuildError::Format { what: "annotations".to_owned() });
+        }
+        let manifest_bytes = manifest.to_bytes()?;
+        let (bases, layers) = (parts.bases, parts.new);
+        Ok(Self { workshop, config, layers, manifest, manifest_bytes, config_bytes, bases, outputs, root })
+    }
+
+    /// The image's manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The digest the manifest will have.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.manifest_bytes)
+    }
+
+    /// The image's files, if the build had to unpack them.
+    #[must_use]
+    pub fn root(&self) -> Option<&Root> {
+        self.root.as_ref()
+    }
+
+    /// The image this one's files are those of, if the build made no layer.
+    #[must_use]
+    pub fn base(&self) -> Option<&SourceImage> {
+        self.bases.first().map(|(image, _)| image.as_ref())
+    }
+
+    /// Lets `gate` look at the image. If it objects, all that grew at the destinations is deleted.
+    ///
+    /// # Errors
+    /// The gate's.
+    pub fn approve<E>(self, gate: impl FnOnce(&Self) -> Result<(), E>) -> Result<Approved<'w>, E> {
+        gate(&self)?;
+        Ok(Approved(self))
+    }
+}
+
+fn open<'w>(workshop: &Workshop<'w>, locations: &[Location]) -> Result<Vec<Output<'w>>, BuildError> {
+    let mut outputs: Vec<Output<'w>> = Vec::new();
+    for location in locations {
+        if let Location::Registry(tag) = location {
+            let is_same = |output: &&mut Output<'w>| {
+                matches!(output.sink.location(), Location::Registry(known) if known.name() == tag.name())
+            };
+            if let Some(output) = outputs.iter_mut().find(is_same) {
+                output.tags.push(tag.clone());
+                continue;
+            }
+        }
+        let sink = workshop.transports.sink(location);
+        let sink = sink.map_err(|source| BuildError::Publish { location: location.clone(), source })?;
+        outputs.push(Output { sink, tags: Vec::new(), blobs: Vec::new() });
+    }
+    Ok(outputs)
+}
+
+/// The layers of an image while they are put together.
+#[derive(Default)]
+struct Parts {
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<DiffId>,
+    bases: Vec<(Arc<SourceImage>, Descriptor)>,
+    new: Vec<NewLayer>,
+}
+
+impl Parts {
+    fn add<'w>(
+        &mut self,
+        workshop: &Workshop<'w>,
+        request: &Request,
+        (link, below): (&Link, &[Link]),
+        outputs: &mut [Output<'w>],
+    ) -> Result<(), BuildError> {
+        match link {
+            Link::Base { image, position } => self.base(request.format, image, *position),
+            Link::Upper { directory, stage } => {
+                let (sinks, mut blobs): (Vec<_>, Vec<_>) =
+                    outputs.iter_mut().map(|output| (&output.sink, &mut output.blobs)).unzip();
+                let written = commit::write_layer(workshop, request, (directory, stage), below, &sinks)?;
+                let Some((written, pending)) = written else { return Ok(()) };
+                for (blobs, blob) in blobs.iter_mut().zip(pending) {
+                    blobs.push(blob);
+                }
+                self.layers.push(written.descriptor.clone());
+                self.diff_ids.push(written.diff_id.clone());
+                self.new.push(NewLayer {
+                    stage: stage.clone(),
+                    descriptor: written.descriptor,
+                    diff_id: written.diff_id,
+                    uncompressed: written.uncompressed,
+                    entries: written.entries,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn base(&mut self, format: Format, image: &Arc<SourceImage>, position: usize) -> Result<(), BuildError> {
+        let layer = image.manifest.layers.get(position);
+        let (Some(layer), Some(diff_id)) = (layer, image.config.rootfs.diff_ids.get(position)) else { return Ok(()) };
+        // The same bytes under the other family's name. An image opened here has only layers of known types.
+        let media_type = layer.compression().and_then(|compression| format.layer(compression));
+        let Some(media_type) = media_type else {
+            return Err(BuildError::Format { what: format!("layer {} of the base (zstd)", layer.digest) });
+        };
+        self.layers.push(Descriptor::new(media_type, layer.digest.clone(), layer.size));
+        self.diff_ids.push(diff_id.clone());
+        self.bases.push((Arc::clone(image), layer.clone()));
+        Ok(())
+    }
+}
+
+fn finish_config(stage: Stage<'_>, request: &Request, parts: &Parts) -> ImageConfig {
+    let mut config = stage.config;
+    if !parts.new.is_empty()
+        && let Some(entry) = stage.changed_at.and_then(|position| config.history.get_mut(position))
+    {
+        entry.empty_layer = false;
+    }
+    config.rootfs.diff_ids.clone_from(&parts.diff_ids);
+    config.created = Some(commit::timestamp(request.epoch));
+    let container: &mut ContainerConfig = &mut config.config;
+    container.labels.extend(request.labels.iter().cloned());
+    config
+}
+
+impl Approved<'_> {
+    /// Commits the blobs, then the manifest under its names. Equal blobs that are there are not sent again.
+    ///
+    /// # Errors
+    /// [`BuildError::Publish`] names the destination; the image has no name there then.
+    pub fn publish(self) -> Result<Published, BuildError> {
+        let image = self.0;
+        let digest = image.digest();
+        let observer = image.workshop.observer;
+        let mut descriptor =
+            Descriptor::new("", digest.clone(), u64::try_from(image.manifest_bytes.len()).unwrap_or(u64::MAX));
+        descriptor.media_type.clone_from(image.manifest.media_type.as_ref().unwrap_or(&String::new()));
+        let mut locations = Vec::new();
+        for output in image.outputs {
+            let location = output.sink.location().clone();
+            observer(Event::Publishing { location: &location });
+            let failed = |source| BuildError::Publish { location: location.clone(), source };
+            for (base, layer) in &image.bases {
+                if image.workshop.cancel.is_set() {
+                    return Err(BuildError::Cancelled);
+                }
+                output.sink.copy_layer(base, layer).map_err(failed)?;
+            }
+            for (layer, blob) in image.layers.iter().zip(output.blobs) {
+                blob.commit(&layer.descriptor.digest).map_err(failed)?;
+            }
+            output.sink.put_blob(&image.config_bytes).map_err(failed)?;
+            output.sink.put_manifest(&descriptor, &image.manifest_bytes, &output.tags).map_err(failed)?;
+            observer(Event::PublishDone { location: &location, digest: &digest });
+            locations.push(location);
+            locations.extend(output.tags.into_iter().map(Location::Registry));
+        }
+        Ok(Published { digest, locations })
+    }
+}

@@ -1,0 +1,235 @@
+//! Deciding what is to be done, first without asking anybody, then with every base pinned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dockerfile::{Arguments, Base, Command, Graph, Instruction, Kind, Origin, Span, Stages, edit};
+use oci::Platform;
+use transport::{Location, SourceImage, Transports};
+
+use crate::request::NamedContext;
+use crate::scope;
+use crate::{BuildError, Event, Observer, Request};
+
+/// What is to be built, in order. Nothing has been fetched.
+#[derive(Debug)]
+pub struct Plan<'r> {
+    pub(crate) request: &'r Request,
+    pub(crate) stages: Stages<'r>,
+    pub(crate) globals: BTreeMap<String, String>,
+    /// The stages that are needed, in an order in which they can be built; the last is the target.
+    pub needed: Vec<StagePlan>,
+}
+
+/// One stage that is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagePlan {
+    /// Its number in the Dockerfile.
+    pub index: usize,
+    /// Its name, or its number.
+    pub label: String,
+    /// What it is built on.
+    pub base: Base,
+    /// The place of that in the Dockerfile.
+    pub base_span: Span,
+    /// The platform of its base.
+    pub platform: Platform,
+    /// What it copies from, each with its place.
+    pub origins: Vec<(Origin, Span)>,
+    /// Whether any instruction needs the base's files.
+    pub needs_files: bool,
+}
+
+/// What a stage is built on, in hand.
+#[derive(Clone, Debug)]
+pub enum ResolvedBase {
+    /// Nothing.
+    Scratch,
+    /// An earlier stage, by number.
+    Stage(usize),
+    /// An image whose digest is known.
+    Image(Arc<SourceImage>),
+}
+
+/// A plan in which every image has a digest; only this can be built.
+#[derive(Debug)]
+pub struct ResolvedPlan<'r> {
+    pub(crate) plan: Plan<'r>,
+    /// One for each of [`Plan::needed`].
+    pub bases: Vec<ResolvedBase>,
+    /// The images COPY takes from, by the name the Dockerfile uses.
+    pub(crate) origins: BTreeMap<String, Arc<SourceImage>>,
+    /// The Dockerfile with every FROM pinned by digest, all other bytes as they were.
+    pub dockerfile: String,
+}
+
+/// Decides what has to be built.
+///
+/// # Errors
+/// [`BuildError::Stages`] and, for a platform that is none, [`BuildError::Unusable`].
+pub fn plan(request: &Request) -> Result<Plan<'_>, BuildError> {
+    let stages = dockerfile::stages(&request.dockerfile)?;
+    let target = stages.target(request.target.as_deref())?;
+    let build = |name: &str| request.build_args.get(name).cloned();
+    let platform = |name: &str| scope::platform_argument(request, name);
+    let arguments = Arguments { build: &build, platform: &platform };
+    let globals = stages.globals(arguments)?;
+    let graph = stages.resolve(arguments)?;
+    let needed = graph.order(target).into_iter().filter_map(|index| stage_plan(request, &stages, &graph, index));
+    let needed = needed.collect::<Result<Vec<StagePlan>, BuildError>>()?;
+    Ok(Plan { request, stages, globals, needed })
+}
+
+fn stage_plan(
+    request: &Request,
+    stages: &Stages<'_>,
+    graph: &Graph,
+    index: usize,
+) -> Option<Result<StagePlan, BuildError>> {
+    let (stage, needs) = (stages.stages.get(index)?, graph.needs.get(index)?);
+    let platform = match needs.platform.as_deref().map(str::parse) {
+        None => request.platform.clone(),
+        Some(Ok(platform)) => platform,
+        Some(Err(error)) => {
+            let span = stage.platform.map_or(stage.from.span, |word| word.span);
+            let name = needs.platform.clone().unwrap_or_default();
+            let error: oci::platform::PlatformError = error;
+            return Some(Err(BuildError::Unusable { name, span, why: error.to_string() }));
+        }
+    };
+    Some(Ok(StagePlan {
+        index,
+        label: stage.label(),
+        base: needs.base.clone(),
+        base_span: stage.base.span,
+        platform,
+        origins: needs.origins.clone(),
+        needs_files: stage.instructions.iter().any(needs_files),
+    }))
+}
+
+/// Whether an instruction reads or writes files of the stage.
+fn needs_files(instruction: &Instruction) -> bool {
+    match &instruction.kind {
+        Kind::Run { command: Command::Shell(text), heredocs, .. } => !text.is_empty() || !heredocs.is_empty(),
+        Kind::Run { .. } | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_) | Kind::Volume(_) => true,
+        Kind::From { .. }
+        | Kind::Arg(_)
+        | Kind::Env(_)
+        | Kind::User(_)
+        | Kind::Label(_)
+        | Kind::Cmd(_)
+        | Kind::Entrypoint(_)
+        | Kind::Expose(_)
+        | Kind::Stopsignal(_)
+        | Kind::Healthcheck(_)
+        | Kind::Shell(_)
+        | Kind::Onbuild(_)
+        | Kind::Maintainer(_) => false,
+    }
+}
+
+impl<'r> Plan<'r> {
+    /// The first instruction that cannot be executed without a sandbox.
+    #[must_use]
+    pub fn first_isolated(&self) -> Option<&'r Instruction> {
+        let stages = self.needed.iter().filter_map(|stage| self.stages.stages.get(stage.index));
+        stages.flat_map(|stage| stage.instructions).find(|instruction| needs_files(instruction))
+    }
+
+    /// Finds the digest, manifest and config of every image the plan names.
+    ///
+    /// # Errors
+    /// [`BuildError::Name`], [`BuildError::Base`], [`BuildError::Unusable`], each with its place.
+    pub fn resolve(self, transports: &Transports, observer: Observer<'_>) -> Result<ResolvedPlan<'r>, BuildError> {
+        let mut resolver = Resolver { request: self.request, transports, observer, known: BTreeMap::new() };
+        let (mut bases, mut edits, mut origins) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for stage in &self.needed {
+            bases.push(match &stage.base {
+                Base::Scratch => ResolvedBase::Scratch,
+                Base::Stage(index) => ResolvedBase::Stage(*index),
+                Base::Image(name) => {
+                    let image = resolver.image(name, stage.base_span, &stage.platform)?;
+                    edits.extend(pin(self.request, stage.index, &image));
+                    ResolvedBase::Image(image)
+                }
+            });
+            for (origin, span) in &stage.origins {
+                let Origin::Image(name) = origin else { continue };
+                if !matches!(resolver.named(name), Some(NamedContext::Tree(_))) {
+                    origins.insert(name.clone(), resolver.image(name, *span, &stage.platform)?);
+                }
+            }
+        }
+        // Edits of different FROM lines cannot overlap, so the text can only be whole.
+        let dockerfile = edit::apply(&self.request.dockerfile.text, &edits)
+            .unwrap_or_else(|_| self.request.dockerfile.text.clone());
+        Ok(ResolvedPlan { plan: self, bases, origins, dockerfile })
+    }
+}
+
+fn pin(request: &Request, stage: usize, image: &SourceImage) -> Option<dockerfile::Edit> {
+    let Location::Registry(reference) = &image.location else { return None };
+    edit::pin_from(&request.dockerfile, stage, &reference.to_string()).ok()
+}
+
+struct Resolver<'a> {
+    request: &'a Request,
+    transports: &'a Transports,
+    observer: Observer<'a>,
+    known: BTreeMap<(String, Platform), Arc<SourceImage>>,
+}
+
+impl Resolver<'_> {
+    /// The `--build-context` a name means: literally, or as an image reference that says the same.
+    fn named(&self, name: &str) -> Option<&NamedContext> {
+        let contexts = &self.request.contexts;
+        contexts.get(name).or_else(|| {
+            let wanted: oci::Reference = name.parse().ok()?;
+            contexts.iter().find(|(known, _)| known.parse().is_ok_and(|known: oci::Reference| known == wanted)).map(|(_, context)| context)
+        })
+    }
+
+    fn image(&mut self, name: &str, span: Span, platform: &Platform) -> Result<Arc<SourceImage>, BuildError> {
+        let key = (name.to_owned(), platform.clone());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let unusable = |why: String| BuildError::Unusable { name: name.to_owned(), span, why };
+        let location = match self.named(name) {
+            Some(NamedContext::Image(location)) => location.clone(),
+            Some(NamedContext::Tree(_)) => {
+                return Err(unusable("this build context is a directory, not an image".to_owned()));
+            }
+            None => {
+                let reference = name.parse().map_err(transport::LocationError::from);
+                Location::Registry(reference.map_err(|source| BuildError::Name {
+                    name: name.to_owned(),
+                    span,
+                    source,
+                })?)
+            }
+        };
+        let opened = self.transports.open(&location, platform);
+        let image = opened.map_err(|source| BuildError::Base { name: name.to_owned(), span, source })?;
+        if !image.config.platform().satisfies(platform) {
+            let text = format!("{name}: the image is for {}, not for {platform}", image.config.platform());
+            (self.observer)(Event::Warning(&text));
+        }
+        if !image.config.config.on_build.is_empty() {
+            return Err(unusable("the base has ONBUILD triggers, which are not executed yet".to_owned()));
+        }
+        (self.observer)(Event::Resolved { name, location: &image.location });
+        let image = Arc::new(image);
+        self.known.insert(key, Arc::clone(&image));
+        Ok(image)
+    }
+}
+
+impl<'r> ResolvedPlan<'r> {
+    /// The plan behind it.
+    #[must_use]
+    pub fn plan(&self) -> &Plan<'r> {
+        &self.plan
+    }
+}

@@ -1,0 +1,80 @@
+//! What somebody asks to be built.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dockerfile::Dockerfile;
+use oci::Platform;
+use oci::layer::CompressOptions;
+use oci::manifest::Format;
+use sandbox::Network;
+use source::Tree;
+use transport::Location;
+
+/// A build, with everything from outside already read.
+#[derive(Debug)]
+pub struct Request {
+    /// The Dockerfile.
+    pub dockerfile: Dockerfile,
+    /// What COPY and ADD read without `--from`.
+    pub context: Context,
+    /// The time files of the context get; `None` keeps their own.
+    pub context_mtime: Option<u64>,
+    /// `--build-context`, by name.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// `--build-arg`, by name.
+    pub build_args: BTreeMap<String, String>,
+    /// `--target`.
+    pub target: Option<String>,
+    /// The platform to build for.
+    pub platform: Platform,
+    /// `--label`, in order.
+    pub labels: Vec<(String, String)>,
+    /// `--annotation`, in order.
+    pub annotations: Vec<(String, String)>,
+    /// Repository files seen by RUN and in no layer.
+    pub repositories: Vec<RepositoryFile>,
+    /// The network of RUN where the Dockerfile does not say.
+    pub network: Network,
+    /// Variables RUN gets from outside and no image keeps: proxies.
+    pub run_env: Vec<(String, String)>,
+    /// What RUN finds in /etc/resolv.conf.
+    pub resolv_conf: Vec<u8>,
+    /// What RUN finds in /etc/hosts, before our own line.
+    pub hosts: Vec<u8>,
+    /// The media types to write.
+    pub format: Format,
+    /// How new layers are compressed.
+    pub compression: CompressOptions,
+    /// SOURCE_DATE_EPOCH: seconds since 1970 that stand for "now" in the image.
+    pub epoch: u64,
+    /// When the build began, seconds since 1970: files newer than that were written by it.
+    pub started: u64,
+}
+
+/// Where COPY and ADD read.
+#[derive(Clone, Debug)]
+pub enum Context {
+    /// A tree.
+    Tree(Arc<Tree>),
+    /// There is none: only `--from` copies.
+    Absent,
+}
+
+/// A `--build-context`.
+#[derive(Clone, Debug)]
+pub enum NamedContext {
+    /// A directory.
+    Tree(Arc<Tree>),
+    /// An image.
+    Image(Location),
+}
+
+/// A `.repo` file for RUN (`--add-repo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryFile {
+    /// Its name in /etc/yum.repos.d.
+    pub name: String,
+    /// Its content.
+    pub content: Vec<u8>,
+}

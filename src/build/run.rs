@@ -1,0 +1,179 @@
+//! RUN.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use dockerfile::{Command, Heredoc, Mount, RunFlags, Security};
+use sandbox::{Exit, InjectedFile, Network, Step, Stream};
+
+use crate::instruction::Surroundings;
+use crate::stage::{Failure, Stage};
+use crate::{Event, InstructionError, Request, config, copy, owner};
+
+/// Where repository files are seen.
+const REPOSITORIES: &str = "/etc/yum.repos.d";
+/// The host name every step sees, so that none leaks into an image.
+const HOSTNAME: &str = "stratum-build";
+/// PATH of an image that has none (buildah's and docker's).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Lines of a failed step that are shown again.
+const TAIL_LINES: usize = 40;
+/// Bytes of one line that are shown again.
+const TAIL_LINE: usize = 2000;
+
+/// What may be mounted on in a step and must not appear in a layer for it.
+pub(crate) fn mount_points(request: &Request) -> Vec<PathBuf> {
+    let names = request.repositories.iter().map(|repository| Path::new(REPOSITORIES).join(&repository.name));
+    ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"].into_iter().map(PathBuf::from).chain(names).collect()
+}
+
+/// Runs a command in the stage.
+pub(crate) fn run(
+    around: &Surroundings<'_, '_, '_>,
+    stage: &mut Stage<'_>,
+    flags: &RunFlags,
+    command: &Command,
+    heredocs: &[Heredoc],
+) -> Result<(), Failure> {
+    refuse_unsupported(flags, heredocs)?;
+    let argv = config::argv(&stage.config.config, command);
+    if argv.is_empty() {
+        return Err(InstructionError::Invalid { what: "RUN has no command".to_owned() }.into());
+    }
+    let network = match flags.network {
+        dockerfile::Network::Default => around.request.network,
+        dockerfile::Network::None => Network::None,
+        dockerfile::Network::Host => Network::Host,
+    };
+    let step = step(around, stage, argv, network)?;
+    let label = stage.label.clone();
+    let observer = around.workshop.observer;
+    let mut tail = Tail::default();
+    let mut output = |stream: Stream, bytes: &[u8]| {
+        tail.push(bytes);
+        observer(Event::Output { stage: &label, stream, bytes });
+    };
+    let root = stage.root(&around.workshop)?;
+    match sandbox::run(root, &step, around.workshop.cancel, &mut output)? {
+        Exit::Code(0) => Ok(()),
+        exit => Err(InstructionError::Failed { exit, tail: tail.text() }.into()),
+    }
+}
+
+fn refuse_unsupported(flags: &RunFlags, heredocs: &[Heredoc]) -> Result<(), InstructionError> {
+    let unsupported = |what: &str| Err(InstructionError::Unsupported { what: what.to_owned() });
+    let mounts: &[Mount] = &flags.mounts;
+    if !mounts.is_empty() {
+        return unsupported("RUN --mount");
+    }
+    if !flags.devices.is_empty() {
+        return unsupported("RUN --device");
+    }
+    if flags.security == Security::Insecure {
+        return unsupported("RUN --security=insecure");
+    }
+    if !heredocs.is_empty() {
+        return unsupported("RUN with a heredoc");
+    }
+    Ok(())
+}
+
+fn step(
+    around: &Surroundings<'_, '_, '_>,
+    stage: &mut Stage<'_>,
+    argv: Vec<String>,
+    network: Network,
+) -> Result<Step, Failure> {
+    let cwd = crate::stage::inside("", &stage.config.config.working_dir);
+    let (uid, gid, groups, home) = {
+        let text = stage.config.config.user.clone();
+        let root = stage.root(&around.workshop)?;
+        let user = owner::user(root.dir(), &text).map_err(InstructionError::from)?;
+        copy::make_directories(root.dir().as_fd(), &cwd, user.ids, around.workshop.owners)
+            .map_err(crate::stage::copy_failed)?;
+        (user.ids.uid, user.ids.gid, user.groups, user.home)
+    };
+    let mut env = stage.scope.run_env(&stage.config.config);
+    for (name, value) in [("PATH", DEFAULT_PATH), ("HOME", home.as_str()), ("HOSTNAME", HOSTNAME)] {
+        if !env.iter().any(|(known, _)| known == name) {
+            env.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    let os = OsString::from;
+    Ok(Step {
+        argv: argv.into_iter().map(os).collect(),
+        env: env.into_iter().map(|(name, value)| (os(name), os(value))).collect(),
+        cwd,
+        uid,
+        gid,
+        groups,
+        network,
+        hostname: HOSTNAME.to_owned(),
+        files: files(around),
+        ..Step::default()
+    })
+}
+
+fn files(around: &Surroundings<'_, '_, '_>) -> Vec<InjectedFile> {
+    let request = around.request;
+    let file = |target: PathBuf, contents: &[u8]| InjectedFile { target, contents: contents.to_vec(), mode: 0o644 };
+    let mut hosts = request.hosts.clone();
+    hosts.extend_from_slice(format!("\n127.0.0.1 {HOSTNAME}\n::1 {HOSTNAME}\n").as_bytes());
+    let mut files = vec![
+        file("/etc/resolv.conf".into(), &request.resolv_conf),
+        file("/etc/hosts".into(), &hosts),
+        file("/etc/hostname".into(), format!("{HOSTNAME}\n").as_bytes()),
+    ];
+    for repository in &request.repositories {
+        files.push(file(PathBuf::from(REPOSITORIES).join(&repository.name), &repository.content));
+    }
+    files
+}
+
+/// The last lines of what a step wrote.
+#[derive(Debug, Default)]
+struct Tail {
+    lines: VecDeque<Vec<u8>>,
+    open: Vec<u8>,
+}
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.lines.push_back(std::mem::take(&mut self.open));
+                if self.lines.len() > TAIL_LINES {
+                    self.lines.pop_front();
+                }
+            } else if self.open.len() < TAIL_LINE {
+                self.open.push(*byte);
+            }
+        }
+    }
+
+    fn text(mut self) -> String {
+        if !self.open.is_empty() {
+            self.lines.push_back(std::mem::take(&mut self.open));
+        }
+        let lines = self.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_the_last_lines_whole_or_not() {
+        let mut tail = Tail::default();
+        for number in 0..100 {
+            tail.push(format!("line {number}\n").as_bytes());
+        }
+        tail.push(b"no end");
+        let text = tail.text();
+        assert!(text.starts_with("line 60\n") && text.ends_with("line 99\nno end"), "{text}");
+    }
+}
