@@ -1,6 +1,84 @@
 //! Arguments and environment to configuration; one file per subcommand.
+//!
+//! The only place that reads arguments, environment, clock and current directory, and the only one that prints:
+//! results a program may read on stdout, everything else on stderr. It decides nothing about images.
+
+mod build;
+mod diagnostic;
+mod dockerfile;
+mod doctor;
+mod environment;
+mod failure;
+mod inputs;
+mod inspect;
+mod output;
+mod progress;
+mod session;
+mod size;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::environment::Environment;
+use crate::failure::Status;
+
+/// Builds container images inside constrained, unprivileged build pods.
+#[derive(Debug, Parser)]
+#[command(name = "stratum", version, after_help = EXIT_CODES, max_term_width = 120)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on stderr: decisions, and why
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<build::Arguments>),
+    /// List an image's packages with the verdict on each signature
+    Inspect(inspect::Arguments),
+    /// Look into the Dockerfile language: parse, expand, ignore
+    #[command(subcommand)]
+    Dockerfile(dockerfile::Command),
+    /// Say which isolation is possible here, why not better, and what to ask for
+    Doctor(doctor::Arguments),
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  a bug of this program
+  2  usage or configuration
+  3  the source is wrong: Dockerfile, context, or a base image that does not exist
+  4  a RUN step failed
+  5  a check refused the image; nothing was published
+  6  this environment cannot do it: isolation, storage, disk full
+  7  a remote service failed or denied access; a retry or credentials may help
+  8  cancelled or out of time";
 
 /// Runs the program and returns its exit status.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
+    };
+    output::start_log(arguments.verbose);
+    let environment = Environment::read();
+    let result = match arguments.command {
+        Command::Build(arguments) => build::run(&arguments, &environment),
+        Command::Inspect(arguments) => inspect::run(&arguments, &environment),
+        Command::Dockerfile(command) => dockerfile::run(&command),
+        Command::Doctor(arguments) => doctor::run(&arguments, &environment),
+    };
+    match result {
+        Ok(()) => ExitCode::from(Status::Done as u8),
+        Err(failure) => {
+            output::failure(&failure);
+            ExitCode::from(failure.status as u8)
+        }
+    }
 }

@@ -1,0 +1,64 @@
+//! `stratum dockerfile`: the language by itself.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::diagnostic;
+use crate::failure::{Failure, Status};
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the instructions of a Dockerfile with flags, words, bodies and byte spans
+    Parse {
+        /// As JSON (the only form there is)
+        #[arg(long)]
+        json: bool,
+        /// The Dockerfile
+        file: PathBuf,
+    },
+    /// Expand words: reads JSON lines {"mode","word","env","escape"}, answers each with a JSON line
+    Expand {
+        /// As JSON (the only form there is)
+        #[arg(long)]
+        json: bool,
+    },
+    /// Match paths against ignore patterns: reads JSON lines {"patterns","path"}, answers each with a JSON line
+    Ignore {
+        /// As JSON (the only form there is)
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Parse { file, .. } => parse(file),
+        Command::Expand { .. } => answer_lines(dockerfile::json::expand_line),
+        Command::Ignore { .. } => answer_lines(dockerfile::json::ignore_line),
+    }
+}
+
+fn parse(file: &PathBuf) -> Result<(), Failure> {
+    let bytes = std::fs::read(file).map_err(|error| Failure::new(Status::Source, format!("{}: {error}", file.display())))?;
+    match dockerfile::parse_tree_bytes(&bytes) {
+        Ok(tree) => {
+            output::result(&dockerfile::json::tree_json(&tree).to_string());
+            Ok(())
+        }
+        Err(error) => {
+            let text = String::from_utf8_lossy(&bytes);
+            Err(diagnostic::failure(Status::Source, &error.diagnostic(), &file.display().to_string(), &text))
+        }
+    }
+}
+
+fn answer_lines(answer: impl Fn(&str) -> String) -> Result<(), Failure> {
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|error| Failure::new(Status::Usage, format!("standard input: {error}")))?;
+        output::result(&answer(&line));
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! What the environment says, read once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Variables of the environment, and the clock, as they were at the start.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    variables: BTreeMap<String, String>,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+}
+
+/// Proxy variables, in lower case; both spellings are read and passed on.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    pub(crate) fn read() -> Self {
+        let variables = std::env::vars_os();
+        let text = |name: std::ffi::OsString, value: std::ffi::OsString| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let variables = variables.filter_map(|(name, value)| text(name, value)).collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        Self { variables, now }
+    }
+
+    /// A variable that is set to something.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from)
+    }
+
+    /// A proxy variable in either spelling, the lower case one first.
+    pub(crate) fn proxy(&self, name: &str) -> Option<&str> {
+        self.get(name).or_else(|| self.get(&name.to_ascii_uppercase()))
+    }
+
+    /// The proxy variables as they are set, for RUN.
+    pub(crate) fn proxies(&self) -> Vec<(String, String)> {
+        let spellings = PROXIES.iter().flat_map(|name| [(*name).to_owned(), name.to_ascii_uppercase()]);
+        spellings.filter_map(|name| Some((name.clone(), self.get(&name)?.to_owned()))).collect()
+    }
+
+    /// Where this user keeps data (XDG Base Directory Specification).
+    pub(crate) fn data_home(&self) -> Option<PathBuf> {
+        self.path("XDG_DATA_HOME").or_else(|| Some(self.path("HOME")?.join(".local/share")))
+    }
+}

@@ -1,0 +1,103 @@
+//! `stratum inspect`.
+
+use std::path::PathBuf;
+
+use oci::Platform;
+use proof::{Report, Severity, verdict_name};
+use rpm::{Keyring, Policy, Verdict};
+use sandbox::{Isolation, Rung};
+use transport::Location;
+
+use crate::environment::Environment;
+use crate::failure::{self, Failure, Status};
+use crate::inputs::{self, RegistryArguments};
+use crate::{output, session};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The image: docker://REF, oci:DIR[:TAG] or store:REF
+    image: String,
+    /// The keys packages must be signed with
+    #[arg(long, value_name = "FILE|DIR")]
+    keys: Vec<PathBuf>,
+    /// Print the whole report as JSON
+    #[arg(long)]
+    json: bool,
+    /// The platform, where there is a choice
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<String>,
+    /// Where trees and blobs are kept
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+    let usage = |error: &dyn std::error::Error| Failure::of(Status::Usage, error);
+    let location: Location = arguments.image.parse().map_err(|error: transport::LocationError| usage(&error))?;
+    let platform = match &arguments.platform {
+        Some(text) => text.parse().map_err(|error: oci::platform::PlatformError| usage(&error))?,
+        None => Platform::host(),
+    };
+    let keyring = Keyring::load(&arguments.keys).map_err(|error| usage(&error))?;
+    let registries = inputs::registries(&arguments.registry, environment)?;
+    let isolation = Isolation::Exactly(Rung::None);
+    let session = session::open(isolation, arguments.store.as_deref(), registries, environment)?;
+    let image = session.transports.open(&location, &platform).map_err(|error| failure::of_transport(&error))?;
+    let store = session.transports.store();
+    let folder = store.scratch().fresh_folder("proof").map_err(|error| {
+        Failure::new(Status::Environment, format!("{}: cannot make a folder: {error}", store.shown().display()))
+    })?;
+    let scratch = store.path(&folder);
+    let databases = proof::from_image(&session.transports, &image, &scratch)
+        .map_err(|error| Failure::of(Status::Refused, &error))?;
+    let report = proof::examine(&databases, &keyring, &Policy::at(environment.now), &scratch);
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::of(Status::Bug, &error))?;
+        output::result(&text);
+    } else {
+        table(&report);
+    }
+    if arguments.keys.is_empty() {
+        return Ok(());
+    }
+    report.gate().map_err(|refused| {
+        let text = format!("{} of {} packages are not proven", refused.findings.len(), report.packages.len());
+        Failure::new(Status::Refused, text)
+    })
+}
+
+fn table(report: &Report) {
+    let width = report.packages.iter().map(|package| package.label().len()).max().unwrap_or(0).min(60);
+    for package in &report.packages {
+        let line = format!("{:width$}  {:<12}  {}", package.label(), verdict_name(&package.verdict), signer(&package.verdict));
+        output::result(line.trim_end());
+    }
+    for key in &report.imported_keys {
+        output::result(&format!("{:width$}  {:<12}  a key the image trusts; it proves nothing", key.label(), "imported-key"));
+    }
+    let counts = report.counts().iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>();
+    output::note(&format!("{} packages: {}", report.packages.len(), counts.join(", ")));
+    for finding in &report.findings {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        output::note(&format!("{severity}: {}: {} ({})", finding.subject, finding.message, finding.code));
+    }
+}
+
+fn signer(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Good { key, name, .. } => format!("{key} {name}"),
+        Verdict::Bad { key, .. }
+        | Verdict::UnknownKey { key }
+        | Verdict::Expired { key, .. }
+        | Verdict::Revoked { key, .. }
+        | Verdict::WeakHash { key, .. } => key.to_string(),
+        Verdict::ImportedKey { .. } | Verdict::Unsigned | Verdict::LegacyOnly | Verdict::Malformed { .. } => {
+            String::new()
+        }
+    }
+}

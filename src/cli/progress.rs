@@ -1,0 +1,262 @@
+//! What happens, on stderr, while it happens.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use build::Event;
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::output;
+use crate::size;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Style {
+    /// One line per event
+    Auto,
+    /// One line per event
+    Plain,
+    /// One JSON object per event
+    Json,
+    /// Nothing but warnings and errors
+    Quiet,
+}
+
+/// Listens to a build, shows it and remembers how long things took.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    style: Style,
+    start: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The unfinished line of each stage's output.
+    open: BTreeMap<String, Vec<u8>>,
+    /// When the running step of each stage began.
+    began: BTreeMap<String, (Instant, String)>,
+    pulls: BTreeMap<String, Instant>,
+    layer_began: Option<Instant>,
+    publish_began: Option<Instant>,
+    record: Record,
+}
+
+/// What the summary is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) stages: Vec<StageRecord>,
+    pub(crate) pulled: u64,
+    pub(crate) layer_time: Duration,
+    pub(crate) publish_time: Duration,
+}
+
+/// One stage's times.
+#[derive(Clone, Debug)]
+pub(crate) struct StageRecord {
+    pub(crate) name: String,
+    pub(crate) base: String,
+    pub(crate) steps: Vec<(String, Duration)>,
+}
+
+/// Characters of an instruction that are shown.
+const LINE: usize = 160;
+
+impl Progress {
+    pub(crate) fn new(style: Style, start: Instant) -> Self {
+        Self { style, start, state: Mutex::default() }
+    }
+
+    /// What was remembered.
+    pub(crate) fn record(&self) -> Record {
+        self.lock().record.clone()
+    }
+
+    pub(crate) fn since_start(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Takes one event.
+    pub(crate) fn event(&self, event: Event<'_>) {
+        let mut state = self.lock();
+        state.remember(event);
+        match self.style {
+            Style::Json => self.json(event),
+            Style::Quiet => {
+                if let Event::Warning(text) = event {
+                    output::note(&format!("warning: {text}"));
+                }
+            }
+            Style::Auto | Style::Plain => state.plain(event),
+        }
+        state.forget(event);
+    }
+
+    fn json(&self, event: Event<'_>) {
+        let time = self.start.elapsed().as_secs_f64();
+        let mut object = object(event);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("time".to_owned(), json!(time));
+        }
+        output::note(&object.to_string());
+    }
+}
+
+fn object(event: Event<'_>) -> serde_json::Value {
+    match event {
+        Event::Resolved { name, location } => json!({"event": "resolved", "name": name, "location": location.to_string()}),
+        Event::PullStarted { layer } => json!({"event": "pull-started", "layer": layer.digest, "size": layer.size}),
+        Event::PullDone { layer, entries } => json!({"event": "pull-done", "layer": layer, "entries": entries}),
+        Event::StageStarted { stage, base, steps } => {
+            json!({"event": "stage-started", "stage": stage, "base": base, "steps": steps})
+        }
+        Event::StepStarted { stage, number, steps, line } => {
+            json!({"event": "step-started", "stage": stage, "step": number, "steps": steps, "line": line})
+        }
+        Event::Output { stage, stream, bytes } => {
+            let stream = format!("{stream:?}").to_lowercase();
+            json!({"event": "output", "stage": stage, "stream": stream, "text": String::from_utf8_lossy(bytes)})
+        }
+        Event::StepDone { stage, number } => json!({"event": "step-done", "stage": stage, "step": number}),
+        Event::StageDone { stage } => json!({"event": "stage-done", "stage": stage}),
+        Event::LayerStarted { stage } => json!({"event": "layer-started", "stage": stage}),
+        Event::LayerDone { stage, layer, diff_id, uncompressed } => json!({
+            "event": "layer-done", "stage": stage, "layer": layer.digest, "size": layer.size,
+            "diff_id": diff_id, "uncompressed": uncompressed,
+        }),
+        Event::Publishing { location } => json!({"event": "publishing", "location": location.to_string()}),
+        Event::PublishDone { location, digest } => {
+            json!({"event": "published", "location": location.to_string(), "digest": digest})
+        }
+        Event::Warning(text) => json!({"event": "warning", "text": text}),
+    }
+}
+
+impl State {
+    fn remember(&mut self, event: Event<'_>) {
+        let now = Instant::now();
+        match event {
+            Event::StageStarted { stage, base, .. } => {
+                let record = StageRecord { name: stage.to_owned(), base: base.to_owned(), steps: Vec::new() };
+                self.record.stages.push(record);
+            }
+            Event::StepStarted { stage, line, .. } => {
+                self.began.insert(stage.to_owned(), (now, line.to_owned()));
+            }
+            Event::StepDone { stage, .. } => {
+                if let Some((began, line)) = self.began.get(stage)
+                    && let Some(record) = self.record.stages.iter_mut().rfind(|record| record.name == stage)
+                {
+                    record.steps.push((line.clone(), now - *began));
+                }
+            }
+            Event::PullStarted { layer } => {
+                self.record.pulled += layer.size;
+                self.pulls.insert(layer.digest.to_string(), now);
+            }
+            Event::LayerStarted { .. } => self.layer_began = Some(now),
+            Event::LayerDone { .. } => {
+                self.record.layer_time += self.layer_began.take().map_or(Duration::ZERO, |began| now - began);
+            }
+            Event::Publishing { .. } => self.publish_began = Some(now),
+            Event::PublishDone { .. } => {
+                self.record.publish_time += self.publish_began.take().map_or(Duration::ZERO, |began| now - began);
+            }
+            Event::Resolved { .. }
+            | Event::PullDone { .. }
+            | Event::Output { .. }
+            | Event::StageDone { .. }
+            | Event::Warning(_) => {}
+        }
+    }
+
+    fn plain(&mut self, event: Event<'_>) {
+        match event {
+            Event::Resolved { name, location } => output::note(&format!("FROM {name} is {location}")),
+            Event::PullStarted { layer } => {
+                output::note(&format!("pulling {} ({})", layer.digest, size::bytes(layer.size)));
+            }
+            Event::PullDone { layer, entries } => {
+                let began = self.pulls.get(layer.as_str());
+                let took = began.map_or(String::new(), |began| format!(" in {}", size::time(began.elapsed())));
+                output::note(&format!("unpacked {layer}: {entries} entries{took}"));
+            }
+            Event::StepStarted { stage, number, steps, line } => {
+                output::note(&format!("[{stage} {number}/{steps}] {}", shortened(line)));
+            }
+            Event::Output { stage, bytes, .. } => self.output(stage, bytes),
+            Event::StepDone { stage, number } => self.step_done(stage, number),
+            Event::LayerDone { stage, layer, uncompressed, .. } => {
+                let (blob, tar) = (size::bytes(layer.size), size::bytes(uncompressed));
+                output::note(&format!("[{stage}] layer {}: {blob}, {tar} unpacked", layer.digest));
+            }
+            Event::Publishing { location } => output::note(&format!("writing {location}")),
+            Event::Warning(text) => output::note(&format!("warning: {text}")),
+            Event::StageStarted { .. }
+            | Event::StageDone { .. }
+            | Event::LayerStarted { .. }
+            | Event::PublishDone { .. } => {}
+        }
+    }
+
+    /// Whole lines are shown as they come, the last one when the step ends.
+    fn output(&mut self, stage: &str, bytes: &[u8]) {
+        let open = self.open.entry(stage.to_owned()).or_default();
+        for byte in bytes {
+            if *byte == b'\n' {
+                output::note(&format!("[{stage}] | {}", printable(open)));
+                open.clear();
+            } else if open.len() < 64 << 10 {
+                open.push(*byte);
+            }
+        }
+    }
+
+    fn step_done(&mut self, stage: &str, number: usize) {
+        if let Some(open) = self.open.remove(stage).filter(|open| !open.is_empty()) {
+            output::note(&format!("[{stage}] | {}", printable(&open)));
+        }
+        let took = self.began.get(stage).map_or(Duration::ZERO, |(began, _)| began.elapsed());
+        if took >= Duration::from_millis(500) {
+            output::note(&format!("[{stage} {number}] took {}", size::time(took)));
+        }
+    }
+
+    fn forget(&mut self, event: Event<'_>) {
+        if let Event::StepDone { stage, .. } = event {
+            self.began.remove(stage);
+        }
+    }
+}
+
+/// Output of a step without what would move a terminal's cursor about.
+fn printable(line: &[u8]) -> String {
+    // Of a line that was drawn over itself the last state counts.
+    let last = line.rsplit(|byte| *byte == b'\r').find(|part| !part.is_empty()).unwrap_or_default();
+    String::from_utf8_lossy(last).chars().filter(|c| *c == '\t' || !c.is_control()).collect()
+}
+
+pub(crate) fn shortened(line: &str) -> String {
+    let mut text: String = line.chars().filter(|c| !c.is_control()).take(LINE).collect();
+    if line.chars().count() > LINE {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_cannot_move_the_cursor() {
+        assert_eq!(printable(b"\x1b[2Jred\x07 \xff"), "[2Jred \u{fffd}");
+        assert_eq!(printable(b"10%\r50%\r100%\r"), "100%");
+    }
+}

@@ -1,0 +1,96 @@
+//! From options to a sandbox that is entered and ways to images that are open.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ::build::Owners;
+use registry::{Options, Registries};
+use sandbox::{Cancel, EnterOptions, Entered, Isolation, Rung};
+use store::{Candidate, Store};
+use transport::Transports;
+
+use crate::environment::Environment;
+use crate::failure::{Failure, Status};
+
+/// Everything a subcommand works with, from the moment namespaces are entered.
+pub(crate) struct Session {
+    pub(crate) entered: Entered,
+    pub(crate) transports: Transports,
+    pub(crate) cancel: Cancel,
+    pub(crate) owners: Owners,
+    /// Where the store is, and what was passed over for it.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Enters `isolation`, opens the store and the ways to images. No thread may exist before.
+pub(crate) fn open(
+    isolation: Isolation,
+    place: Option<&Path>,
+    registries: Options,
+    environment: &Environment,
+) -> Result<Session, Failure> {
+    let (candidate, skipped) = store::choose(&candidates(place, environment))
+        .map_err(|error| Failure::of(Status::Environment, &error))?;
+    let mut notes: Vec<String> = skipped.iter().map(|skipped| format!("store: passed over {skipped}")).collect();
+    notes.push(format!("store: {} ({})", candidate.path.display(), candidate.origin));
+    let options = EnterOptions { isolation, owned: vec![candidate.path.clone()] };
+    let mut entered = sandbox::enter(&options).map_err(|error| Failure::of(Status::Environment, &error))?;
+    let owners = match entered.rung {
+        Rung::Sub | Rung::Range | Rung::Full => Owners::Real,
+        Rung::Single | Rung::None => Owners::Recorded,
+    };
+    let Some(directory) = entered.owned.pop() else {
+        return Err(Failure::new(Status::Bug, "the store's directory was not opened"));
+    };
+    let owned = owners_key(&entered);
+    let store = Store::open(directory, &candidate.path, &owned).map_err(|error| Failure::of(Status::Environment, &error))?;
+    let cancel = Cancel::on_signals().map_err(|error| Failure::of(Status::Environment, &error))?;
+    let registries = Registries::new(registries).map_err(|error| Failure::of(Status::Usage, &error))?;
+    let transports = Transports::new(registries, Arc::new(store), entered.outside().pool());
+    Ok(Session { entered, transports, cancel, owners, notes })
+}
+
+/// Places for the store, best first.
+pub(crate) fn candidates(place: Option<&Path>, environment: &Environment) -> Vec<Candidate> {
+    let demanded = |path: PathBuf, origin| Candidate { path, origin, is_demanded: true };
+    if let Some(path) = place {
+        return vec![demanded(path.to_owned(), "--store")];
+    }
+    if let Some(path) = environment.path("STRATUM_STORE") {
+        return vec![demanded(path, "STRATUM_STORE")];
+    }
+    let mut candidates = Vec::new();
+    let mut add = |path: PathBuf, origin| candidates.push(Candidate { path, origin, is_demanded: false });
+    let volume = Path::new("/var/lib/containers");
+    if is_volume(volume) {
+        add(volume.join("stratum"), "a volume");
+    }
+    if let Some(data) = environment.data_home() {
+        add(data.join("stratum"), "the user's data");
+    }
+    let user = user_id();
+    let temporary = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/var/tmp"));
+    add(temporary.join(format!("stratum-{user}")), "temporary files");
+    add(PathBuf::from(".stratum"), "the current directory");
+    candidates
+}
+
+/// Whether something is mounted there.
+fn is_volume(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+    device(path).is_some() && device(path) != device(Path::new("/var"))
+}
+
+/// A name for the way ids are mapped: unpacked layers are of no use under another.
+fn owners_key(entered: &Entered) -> String {
+    let maps = format!("{:?} {:?}", entered.ids.uids, entered.ids.gids);
+    let digest = oci::Digest::of(maps.as_bytes());
+    format!("{}-{}", entered.rung, digest.hex().get(..12).unwrap_or_default())
+}
+
+fn user_id() -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    // A process's own directory belongs to its user.
+    Path::new("/proc/self").metadata().map_or(0, |metadata| metadata.uid())
+}
