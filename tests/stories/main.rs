@@ -1,0 +1,12 @@
+//! User stories: each file runs the real binary as a person, a pod or a program would and judges what it leaves behind.
+//!
+//! A story that needs something the machine lacks says `skipped: …` on stderr and passes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and skips aloud"
+)]
+
+mod hello;
+mod support;
