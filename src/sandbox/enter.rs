@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -120,7 +120,7 @@ pub fn enter(options: &EnterOptions) -> Result<Entered, EnterError> {
     let facts = Facts::load();
     let mut refused = Vec::new();
     for rung in options.isolation.candidates() {
-        match try_rung(rung, &facts, |_| Ok(())) {
+        match try_rung(rung, &facts, None, |_| Ok(())) {
             Ok(plan) => return enter_rung(rung, &plan, &facts, options, refused),
             Err(problem) => {
                 let (cause, remedy) = explain(rung, &problem, &facts);
@@ -179,14 +179,15 @@ fn enter_rung(
 
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
 
-/// Goes through all of a rung in a forked child, then through `more` there.
+/// Goes through all of a rung in a forked child, then through `more` there, with `place` open.
 pub(crate) fn try_rung(
     rung: Rung,
     facts: &Facts,
-    more: impl FnOnce(&MapPlan) -> Result<(), Problem>,
+    place: Option<&Path>,
+    more: impl FnOnce(Option<OwnedFd>) -> Result<(), Problem>,
 ) -> Result<MapPlan, Problem> {
     let plan = plan_map(rung, facts)?;
-    let (child, mut ends) = fork_with_pipes(|ends| probe_child(&plan, ends, more))?;
+    let (child, mut ends) = fork_with_pipes(|ends| probe_child(&plan, ends, place, more))?;
     let result = drive(child, &plan, &mut ends);
     // A child that still waits for its maps ends with the pipe.
     drop(ends);
@@ -349,7 +350,7 @@ fn plan_mode(mode: u32) -> u32 {
     (mode & 0o1777) | 0o711
 }
 
-fn prepare(path: &Path, owner: (u32, u32)) -> Result<(), EnterError> {
+pub(crate) fn prepare(path: &Path, owner: (u32, u32)) -> Result<(), EnterError> {
     let failed = |action| move |source| EnterError::Owned { path: path.to_owned(), action, source };
     let is_new = !path.exists();
     fs::create_dir_all(path).map_err(failed("create"))?;
@@ -369,22 +370,15 @@ fn prepare(path: &Path, owner: (u32, u32)) -> Result<(), EnterError> {
 }
 
 fn open_all(paths: &[PathBuf]) -> Result<Vec<OwnedFd>, EnterError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     paths
         .iter()
-        .map(|path| {
-            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| EnterError::Owned {
-                path: path.clone(),
-                action: "open",
-                source: error.into(),
-            })
-        })
-        .inspect(|opened| {
-            if let Ok(fd) = opened {
-                debug!(fd = ?fd.as_fd(), "directory open");
-            }
-        })
+        .map(|path| open(path).map_err(|source| EnterError::Owned { path: path.clone(), action: "open", source }))
         .collect()
+}
+
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! the step it runs.
 
 mod cancel;
+mod doctor;
 
 mod enter;
 mod facts;
@@ -26,6 +27,7 @@ mod step;
 mod targets;
 
 pub use cancel::Cancel;
+pub use doctor::{Facility, RungReport, Verdict, doctor};
 
 pub use enter::{EnterError, EnterOptions, Entered, enter};
 pub use ids::{Extent, IdMaps};

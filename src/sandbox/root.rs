@@ -323,11 +323,11 @@ fn mount_separate(spec: &RootSpec<'_>, options: &[(CString, CString)]) -> io::Re
 
 fn explain(spec: &RootSpec<'_>, count: usize, source: io::Error) -> MountError {
     /// `OVERLAYFS_SUPER_MAGIC` of <linux/magic.h>.
-    const OVERLAY: i64 = 0x794c_7630;
+    const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
     let on_overlay = || {
         open(spec.base, &spec.upper)
             .and_then(|upper| Ok(rustix::fs::fstatfs(upper)?))
-            .is_ok_and(|found| i64::from(found.f_type) == OVERLAY)
+            .is_ok_and(|found| found.f_type == OVERLAY)
     };
     let hint = match source.raw_os_error() {
         Some(libc::E2BIG) => return MountError::TooManyLayers { count },
