@@ -75,7 +75,13 @@ pub fn doctor(store: Option<&Path>) -> Result<Vec<RungReport>, EnterError> {
     }
     let facts = Facts::load();
     let mut reports: Vec<RungReport> = Rung::LADDER.into_iter().map(|rung| report(rung, &facts, store)).collect();
-    reports.push(RungReport { rung: Rung::None, verdict: Verdict::Works, facilities: vec![newuidmap(&facts)] });
+    let is_sub = |report: &RungReport| report.rung == Rung::Sub && report.verdict == Verdict::Works;
+    let sub_works = reports.iter().any(is_sub);
+    reports.push(RungReport {
+        rung: Rung::None,
+        verdict: Verdict::Works,
+        facilities: vec![newuidmap(&facts, sub_works)],
+    });
     Ok(reports)
 }
 
@@ -254,9 +260,10 @@ fn plan_trials() -> Vec<Trial> {
 }
 
 /// How newuidmap is installed, which decides rung `sub` in pods.
-fn newuidmap(facts: &Facts) -> Facility {
+fn newuidmap(facts: &Facts, sub_works: bool) -> Facility {
     let refused = |cause: &str, remedy: &str| Verdict::Refused { cause: cause.to_owned(), remedy: remedy.to_owned() };
     let verdict = match &facts.newuidmap {
+        Some(_) if sub_works => Verdict::Works,
         Some((_, Privilege::FileCapability)) => Verdict::Works,
         Some((_, Privilege::SetUserId)) => refused(
             "newuidmap has the set-user-id bit, which fails in pods without DAC_OVERRIDE",

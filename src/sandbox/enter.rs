@@ -139,7 +139,11 @@ pub fn enter(options: &EnterOptions) -> Result<Entered, EnterError> {
 }
 
 fn stay_outside(facts: &Facts, options: &EnterOptions, refused: Vec<Refused>) -> Result<Entered, EnterError> {
-    prepare_all(&options.owned, (facts.uid, facts.gid))?;
+    // Without a namespace any directory will do that can be written to.
+    for path in &options.owned {
+        let failed = |source| EnterError::Owned { path: path.clone(), action: "create", source };
+        fs::create_dir_all(path).map_err(failed)?;
+    }
     let owned = open_all(&options.owned)?;
     let outside = Outside::start().map_err(system("start threads"))?;
     sys::set_dumpable(false).map_err(system("hide this process's memory"))?;
@@ -235,14 +239,21 @@ fn drive(child: sys::Pid, plan: &MapPlan, ends: &mut Ends) -> Result<(), Problem
 }
 
 /// The child's side of a trial.
-fn probe_child(plan: &MapPlan, mut ends: Ends, more: impl FnOnce(&MapPlan) -> Result<(), Problem>) -> u8 {
+fn probe_child(
+    plan: &MapPlan,
+    mut ends: Ends,
+    place: Option<&Path>,
+    more: impl FnOnce(Option<OwnedFd>) -> Result<(), Problem>,
+) -> u8 {
     let unshared = unshare();
     send(&mut ends.write, &unshared);
     let mut byte = [0];
     if unshared.is_err() || ends.read.read_exact(&mut byte).is_err() {
         return 1;
     }
-    let inside = become_root(plan).and_then(|()| try_mount()).and_then(|()| more(plan));
+    // As in `enter`: the outer identity may walk where root inside may not.
+    let place = place.and_then(|path| open(path).ok());
+    let inside = become_root(plan).and_then(|()| try_mount()).and_then(|()| more(place));
     send(&mut ends.write, &inside);
     0
 }

@@ -19,6 +19,7 @@ mod map;
 mod mounts;
 mod outside;
 mod plan;
+mod prepared;
 mod root;
 mod run;
 mod rung;

@@ -6,28 +6,27 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, Gid, Uid};
+use rustix::fs::{Gid, Uid};
 use sys::{Kind, Part, Pid, Record, Status};
 use thiserror::Error;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::cancel::Cancel;
-use crate::mounts::{MOUNT_PROC, Point, Source};
-use crate::plan::{Ceiling, Descriptors, ENTER_CWD, EXECUTE, Inputs, Plan, ZeroByte, c_string, plan_step};
+use crate::mounts::MOUNT_PROC;
+use crate::plan::{Descriptors, ENTER_CWD, EXECUTE, Inputs, Plan, ZeroByte, plan_step};
+use crate::prepared::Prepared;
 use crate::root::Root;
-use crate::step::{Access, Exit, Limit, MountSource, Resource, Step, Stream};
-use crate::targets::{Follow, Made, Shape};
+use crate::step::{Exit, Step, Stream};
 
 /// How long a step has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
 /// Bytes read at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
-/// Descriptors that old programs are safe with (select(2)).
-const USUAL_OPEN_FILES: u64 = 1024;
 
 /// Why a step could not be run. A step that ran and failed is no error but an [`Exit`].
 #[derive(Debug, Error)]
@@ -46,6 +45,16 @@ pub enum RunError {
         /// What is wrong.
         #[source]
         source: io::Error,
+    },
+    /// A user or group that has no id here.
+    #[error(
+        "user {uid} and group {gid} are not both mapped on this rung; map more ids in /etc/subuid and /etc/subgid, or use another USER"
+    )]
+    Unmapped {
+        /// The step's user.
+        uid: u32,
+        /// The step's group.
+        gid: u32,
     },
     /// Something of this machine that was to be mounted.
     #[error("{}: cannot be mounted into the step", .path.display())]
@@ -99,13 +108,22 @@ impl From<ZeroByte> for RunError {
 
 /// Runs one step and waits for its end. Output arrives as it is written, in pieces of any size.
 ///
-/// The calling thread is what the step's life hangs on: if it dies, the step is killed.
+/// The calling thread is what the step's life hangs on: if it dies, the step is killed. Steps on one
+/// root may run at the same time only if the root has all their mount points, which is what
+/// [`crate::write_stubs`] is for: otherwise the first to end takes the mount points away.
+///
+/// With one id (rung `single`) the step runs as root whatever its user is.
 ///
 /// # Errors
 /// [`RunError`] where the step could not be started; nothing of it is left then.
 pub fn run(root: &Root, step: &Step, cancel: &Cancel, output: &mut dyn FnMut(Stream, &[u8])) -> Result<Exit, RunError> {
     if step.argv.is_empty() {
         return Err(RunError::NoProgram);
+    }
+    let ids = root.ids();
+    let can_be = ids.is_single() || (ids.has_uid(step.uid) && ids.has_gid(step.gid));
+    if !can_be {
+        return Err(RunError::Unmapped { uid: step.uid, gid: step.gid });
     }
     if cancel.is_set() {
         return Ok(Exit::Cancelled);
@@ -122,123 +140,6 @@ pub fn run(root: &Root, step: &Step, cancel: &Cancel, output: &mut dyn FnMut(Str
         return Ok(Exit::OutOfMemory);
     }
     Ok(exit)
-}
-
-/// What a step needs that lives in the builder as long as the step.
-#[derive(Debug)]
-struct Prepared {
-    points: Vec<Point>,
-    ceilings: Vec<Ceiling>,
-    // Held: the points name their descriptors.
-    _trees: Vec<OwnedFd>,
-    // Last, so that mount points are removed after all else.
-    _made: Made,
-}
-
-impl Prepared {
-    fn new(root: &Root, step: &Step) -> Result<Self, RunError> {
-        let mut made = Made::default();
-        let mut trees = Vec::new();
-        let mut points: Vec<Point> = Vec::new();
-        for path in ["/dev", "/proc", "/sys"] {
-            prepare(&mut made, root, Path::new(path), Shape::Directory)?;
-        }
-        let mut covered: Vec<&Path> = vec![Path::new("/dev"), Path::new("/proc"), Path::new("/sys")];
-        for mount in &step.mounts {
-            let (source, shape) = open_source(&mount.source, &mut trees)?;
-            points.push(point(&mut made, root, &mount.target, (source, shape), &covered)?);
-            covered.push(&mount.target);
-        }
-        for file in &step.files {
-            let source = (Source::File(file.contents.clone(), file.mode), Shape::File);
-            points.push(point(&mut made, root, &file.target, source, &covered)?);
-        }
-        Ok(Self {
-            points,
-            ceilings: plan_ceilings(&step.limits, |resource| sys::limit(resource).ok()),
-            _trees: trees,
-            _made: made,
-        })
-    }
-}
-
-fn prepare(made: &mut Made, root: &Root, path: &Path, shape: Shape) -> Result<Follow, RunError> {
-    made.prepare(root.dir(), path, shape).map_err(|source| RunError::Target { path: path.to_owned(), source })
-}
-
-/// A mount ready to attach. Below another mount of the step nothing can be prepared yet.
-fn point(
-    made: &mut Made,
-    root: &Root,
-    target: &Path,
-    (source, shape): (Source, Shape),
-    covered: &[&Path],
-) -> Result<Point, RunError> {
-    let is_nested = covered.iter().any(|other| target.starts_with(other));
-    let (follow, nested) =
-        if is_nested { (Follow::Links, Some(shape)) } else { (prepare(made, root, target, shape)?, None) };
-    Ok(Point { target: c_string(target.as_os_str())?, follow, nested, source })
-}
-
-fn open_source(source: &MountSource, trees: &mut Vec<OwnedFd>) -> Result<(Source, Shape), RunError> {
-    match source {
-        MountSource::Tmpfs { size, mode } => {
-            let mut options = vec![(c"mode".to_owned(), number(format!("{mode:o}")))];
-            if let Some(size) = size {
-                options.push((c"size".to_owned(), number(size.to_string())));
-            }
-            Ok((Source::Memory(options), Shape::Directory))
-        }
-        MountSource::Bind { source, access } => {
-            let (tree, shape) =
-                open_tree(source, *access).map_err(|error| RunError::Source { path: source.clone(), source: error })?;
-            let fd = tree.as_raw_fd();
-            trees.push(tree);
-            Ok((Source::Tree(fd), shape))
-        }
-    }
-}
-
-fn number(digits: String) -> std::ffi::CString {
-    // Digits hold no zero byte.
-    std::ffi::CString::new(digits).unwrap_or_default()
-}
-
-fn open_tree(path: &Path, access: Access) -> io::Result<(OwnedFd, Shape)> {
-    let tree = sys::bind_tree(path, true)?;
-    let attributes = match access {
-        Access::ReadOnly => sys::Attributes::READ_ONLY,
-        Access::Writable => sys::Attributes::NONE,
-    };
-    let safe = sys::Attributes::NO_SUID | sys::Attributes::NO_DEV;
-    sys::set_attributes(tree.as_fd(), attributes | safe, true)?;
-    let mode = rustix::fs::fstat(&tree)?.st_mode;
-    let shape = match FileType::from_raw_mode(mode).is_dir() {
-        true => Shape::Directory,
-        false => Shape::File,
-    };
-    Ok((tree, shape))
-}
-
-/// The limits to set: no core files, a usual number of descriptors, and what the step asks for,
-/// never above what the builder itself has.
-fn plan_ceilings(wanted: &[Limit], own: impl Fn(u32) -> Option<(u64, u64)>) -> Vec<Ceiling> {
-    let defaults = [
-        Limit { resource: Resource::CoreSize, soft: 0, hard: 0 },
-        Limit { resource: Resource::OpenFiles, soft: USUAL_OPEN_FILES, hard: u64::MAX },
-    ];
-    let asked = |limit: &Limit| wanted.iter().any(|other| other.resource == limit.resource);
-    defaults
-        .iter()
-        .filter(|limit| !asked(limit))
-        .chain(wanted)
-        .map(|limit| {
-            let resource = limit.resource.number();
-            let (_, own_hard) = own(resource).unwrap_or((u64::MAX, u64::MAX));
-            let hard = limit.hard.min(own_hard);
-            Ceiling { resource, soft: limit.soft.min(hard), hard }
-        })
-        .collect()
 }
 
 /// A step that runs.
@@ -411,11 +312,12 @@ impl Running {
     }
 
     fn note(&self, record: Record) {
+        static PROC: Once = Once::new();
         let what = self.text(record);
         let error = io::Error::from_raw_os_error(record.value);
         if what == MOUNT_PROC {
-            debug!(%error, "/proc is the pod's: the numbers in it differ from the step's own");
-        } else {
+            PROC.call_once(|| info!(%error, "steps see the pod's /proc: the process numbers in it are not their own"));
+        } else if record.value != libc::ENOENT {
             debug!(what, %error, "fall-back taken");
         }
     }
@@ -499,17 +401,6 @@ fn parse_oom_kills(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_are_only_lowered() {
-        let wanted = [Limit { resource: Resource::OpenFiles, soft: 9000, hard: 9000 }];
-        let ceilings = plan_ceilings(&wanted, |_| Some((100, 4096)));
-        let expected = [
-            Ceiling { resource: Resource::CoreSize.number(), soft: 0, hard: 0 },
-            Ceiling { resource: Resource::OpenFiles.number(), soft: 4096, hard: 4096 },
-        ];
-        assert_eq!(ceilings, expected);
-    }
 
     #[test]
     fn the_count_of_kills_for_memory_is_read_from_both_hierarchies() {

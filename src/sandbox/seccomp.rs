@@ -83,8 +83,13 @@ const NATIVE: &[libc::c_long] = &[
     libc::SYS_sethostname, libc::SYS_setdomainname, libc::SYS_vhangup,
     libc::SYS_settimeofday, libc::SYS_clock_settime, libc::SYS_kcmp,
     libc::SYS_migrate_pages, libc::SYS_move_pages, libc::SYS_vmsplice,
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "s390x", target_arch = "riscv64"))]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
     libc::SYS_kexec_file_load,
+    // The libc crate does not name it on these.
+    #[cfg(target_arch = "s390x")]
+    381,
+    #[cfg(target_arch = "powerpc64")]
+    382,
     #[cfg(any(target_arch = "x86_64", target_arch = "powerpc64", target_arch = "s390x"))]
     libc::SYS_uselib,
     #[cfg(any(target_arch = "x86_64", target_arch = "powerpc64", target_arch = "s390x"))]

@@ -41,6 +41,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("descriptors_do_not_leak", descriptors),
     ("binds_and_tmpfs_are_mounted_in_order", mounts),
     ("another_user_runs_without_capabilities", another_user),
+    ("a_user_without_an_id_is_refused_by_number", unmapped_user),
     ("an_image_without_layers_has_a_root", empty_image),
     ("a_root_is_mounted_again_over_left_overs", mounted_again),
     ("steps_run_in_parallel", parallel),
@@ -423,6 +424,17 @@ fn another_user(lab: &Lab) {
         assert_eq!(field(&outcome.stdout, "CapEff:"), "0000000000000000");
     }
     assert!(outcome.stdout.ends_with("again\n"));
+}
+
+fn unmapped_user(lab: &Lab) {
+    let mut step = shell("id -u");
+    step.uid = u32::MAX - 1;
+    let outcome = lab.try_run(&lab.usual_root(), &step).map(|outcome| outcome.stdout);
+    match (lab.entered.rung, outcome) {
+        (Rung::Single, Ok(id)) => assert_eq!(id, "0\n"),
+        (Rung::Full, Ok(id)) => assert_eq!(id, "4294967294\n"),
+        (_, outcome) => assert!(matches!(outcome, Err(RunError::Unmapped { .. })), "{outcome:?}"),
+    }
 }
 
 fn empty_image(lab: &Lab) {
