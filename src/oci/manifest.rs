@@ -368,10 +368,8 @@ mod tests {
 
     #[test]
     fn a_document_that_is_two_things_is_refused() {
-        let text = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{}","config":{{}},"manifests":[]}}"#,
-            media_type::OCI_MANIFEST
-        );
+        let text =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{}","config":{{}},"manifests":[]}}"#, media_type::OCI_MANIFEST);
         let error = Document::parse(text.as_bytes(), None).unwrap_err().to_string();
         assert!(error.ends_with("it is both an image and an index"), "{error}");
     }

@@ -23,7 +23,7 @@ use self::errors::at;
 use self::metadata::Deferred;
 use self::place::{Before, Place};
 use super::archive::{Archive, Kind, Member, Piece};
-use super::{AUFS, Limits, OPAQUE_WHITEOUT, Owners, WHITEOUT, clean, files, shown, split};
+use super::{AUFS, Limits, OPAQUE_WHITEOUT, Owners, WHITEOUT, check_depth, clean, files, shown, split};
 
 /// How to unpack.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -121,9 +121,7 @@ struct Spot<'m> {
 
 impl Extraction<'_> {
     fn member<R: Read>(&mut self, member: &Member, archive: &mut Archive<'_, R>) -> Result<(), ApplyError> {
-        let longest = self.options.limits.path_length;
-        let path = clean(&member.path, longest)
-            .map_err(|why| ApplyError::Name { path: shown(&member.path), why })?;
+        let path = self.clean(&member.path)?;
         let Some((directory, name)) = split(&path) else { return self.root(member) };
         if directory.split(|byte| *byte == b'/').any(|component| component.starts_with(WHITEOUT)) {
             return if holds_aufs_name(directory) { Ok(()) } else { Err(ApplyError::Whiteout { path: shown(&path) }) };
@@ -140,6 +138,10 @@ impl Extraction<'_> {
             Kind::Symlink => self.symlink(&spot, member),
             Kind::Fifo | Kind::Character | Kind::Block => self.special(&spot, member),
         }
+    }
+
+    fn clean(&self, name: &[u8]) -> Result<Vec<u8>, ApplyError> {
+        clean(name, &self.options.limits).map_err(|why| ApplyError::Name { path: shown(name), why })
     }
 
     /// An entry for the layer's root itself.
@@ -251,14 +253,15 @@ impl Extraction<'_> {
     }
 
     fn symlink(&mut self, spot: &Spot<'_>, member: &Member) -> Result<(), ApplyError> {
+        check_depth(&member.link, &self.options.limits)
+            .map_err(|why| ApplyError::Target { path: shown(spot.path), why })?;
         let make = |spot: &Spot<'_>| fs::symlinkat(member.link.as_slice(), &spot.parent, spot.name);
         self.make(spot, "make the symlink", make)?;
         self.other_metadata(spot, member)
     }
 
     fn hard_link(&mut self, spot: &Spot<'_>, member: &Member) -> Result<(), ApplyError> {
-        let target = clean(&member.link, self.options.limits.path_length)
-            .map_err(|why| ApplyError::Name { path: shown(&member.link), why })?;
+        let target = self.clean(&member.link)?;
         let missing = || ApplyError::HardlinkMissing { path: shown(spot.path), target: shown(&target) };
         let Some((directory, name)) = split(&target) else { return Err(missing()) };
         let Some(from) = self.place.existing(directory)? else { return Err(missing()) };

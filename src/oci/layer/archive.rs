@@ -160,7 +160,9 @@ impl<'l, R: Read> Archive<'l, R> {
             let header = Header::from_byte_slice(&block);
             self.count_entry()?;
             match header.as_old().linkflag[0] {
-                b'x' | b'X' => extended.records = Records::parse(&self.special(header)?).map_err(|what| self.bad(what))?,
+                b'x' | b'X' => {
+                    extended.records = Records::parse(&self.special(header)?).map_err(|what| self.bad(what))?
+                }
                 b'L' => extended.path = Some(until_nul(&self.special(header)?).to_vec()),
                 b'K' => extended.link = Some(until_nul(&self.special(header)?).to_vec()),
                 // A global header sets defaults that Go does not apply either; git puts a comment there.

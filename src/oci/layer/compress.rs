@@ -80,7 +80,7 @@ pub struct Compressing<S: Write> {
 
 enum Engine<S: Write> {
     None(Output<S>),
-    Gzip(Pool<S>),
+    Gzip(Box<Pool<S>>),
     Zstd(Box<zstd::Encoder<'static, Output<S>>>),
 }
 
@@ -134,7 +134,7 @@ pub fn compressing<S: Write>(sink: S, options: &CompressOptions) -> Result<Compr
         Compression::Gzip => {
             let level = level(options, GZIP_LEVEL, 12)?;
             let level = CompressionLvl::new(level).unwrap_or_default();
-            Engine::Gzip(Pool::new(output, Members::new(level), threads))
+            Engine::Gzip(Box::new(Pool::new(output, Members::new(level), threads)))
         }
         Compression::Zstd => Engine::Zstd(Box::new(zstd_encoder(output, level(options, ZSTD_LEVEL, 22)?, threads)?)),
     };

@@ -335,7 +335,8 @@ impl<S: Write> Walk<'_, S> {
             return Ok(false);
         };
         self.flush()?;
-        let entry = Entry { xattrs: &[], ..inode.entry(path, EntryKind::HardLink { target: &first }, self.options.clamp) };
+        let entry =
+            Entry { xattrs: &[], ..inode.entry(path, EntryKind::HardLink { target: &first }, self.options.clamp) };
         self.writer.add(&entry, &mut io::empty())?;
         Ok(true)
     }

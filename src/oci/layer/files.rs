@@ -65,10 +65,8 @@ pub(super) fn list(directory: impl AsFd) -> io::Result<Vec<Name>> {
     let directory = directory.as_fd();
     let mut names = Vec::new();
     each_name::<Errno>(directory, |name, kind| {
-        let kind = match kind {
-            FileType::Unknown => kind_at(directory, name)?,
-            known => known,
-        };
+        // Not every file system tells.
+        let kind = if kind == FileType::Unknown { kind_at(directory, name)? } else { kind };
         names.push(Name { bytes: name.to_vec(), is_directory: kind == FileType::Directory });
         Ok(())
     })?;

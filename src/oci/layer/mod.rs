@@ -13,7 +13,7 @@ pub mod pick;
 pub mod read;
 pub mod tar_write;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod write;
 
 use std::path::PathBuf;
@@ -35,13 +35,19 @@ pub(crate) const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
 /// Marks a directory as opaque on overlayfs mounted with `userxattr`.
 pub(crate) const OPAQUE_XATTR: &str = "user.overlay.opaque";
 /// What starts the names overlayfs mounted with `userxattr` keeps for itself.
-pub(crate) const OVERLAY_XATTRS: &[u8] = b"user.overlay.";
+const OVERLAY_XATTRS: &[u8] = b"user.overlay.";
 /// What starts the names this program keeps for itself.
-pub(crate) const OUR_XATTRS: &[u8] = b"user.stratum.";
+const OUR_XATTRS: &[u8] = b"user.stratum.";
 /// The owner a file should have, `uid:gid`, see [`Owners::Recorded`].
 pub(crate) const OWNER_XATTR: &str = "user.stratum.owner";
 /// File capabilities, the one xattr outside `user.` that layers carry.
 pub(crate) const CAPABILITY_XATTR: &[u8] = b"security.capability";
+
+/// Whether layers carry this extended attribute from image to image.
+pub(crate) fn is_carried(name: &[u8]) -> bool {
+    let is_reserved = name.starts_with(OVERLAY_XATTRS) || name.starts_with(OUR_XATTRS);
+    name == CAPABILITY_XATTR || name.starts_with(b"user.") && !is_reserved
+}
 
 /// What a layer of somebody else may ask of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +58,21 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes in one path; the kernel takes no more than 4095.
     pub path_length: usize,
+    /// Directories in one path or in the target of one symlink, `.` and `..` counted: every one costs time.
+    pub path_depth: usize,
     /// Bytes of memory for what has to be remembered until the end: the paths of directories mostly.
     pub remembered_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { unpacked_bytes: 64 << 30, entries: 4_000_000, path_length: 4095, remembered_bytes: 256 << 20 }
+        Self {
+            unpacked_bytes: 64 << 30,
+            entries: 4_000_000,
+            path_length: 4095,
+            path_depth: 256,
+            remembered_bytes: 256 << 20,
+        }
     }
 }
 
@@ -94,19 +108,23 @@ pub enum NameError {
     /// A NUL byte, which ends names for the kernel.
     #[error("it holds a NUL byte")]
     Nul,
-    /// More bytes than allowed.
+    /// More bytes than allowed, or more in one component than any file system takes.
     #[error("it is too long")]
     Long,
+    /// More components than allowed.
+    #[error("it leads through too many directories")]
+    Deep,
 }
 
 /// The path inside the root that a name in a tar means: no leading slash, no `.`, no `..`; empty for the root.
 ///
 /// `..` is taken literally and stops at the root, as container tools do.
-pub(crate) fn clean(name: &[u8], longest: usize) -> Result<Vec<u8>, NameError> {
+pub(crate) fn clean(name: &[u8], limits: &Limits) -> Result<Vec<u8>, NameError> {
     const NAME_MAX: usize = 255;
     if name.contains(&0) {
         return Err(NameError::Nul);
     }
+    check_depth(name, limits)?;
     let mut path: Vec<u8> = Vec::with_capacity(name.len());
     for component in name.split(|byte| *byte == b'/') {
         match component {
@@ -121,7 +139,13 @@ pub(crate) fn clean(name: &[u8], longest: usize) -> Result<Vec<u8>, NameError> {
             }
         }
     }
-    if path.len() > longest { Err(NameError::Long) } else { Ok(path) }
+    if path.len() > limits.path_length { Err(NameError::Long) } else { Ok(path) }
+}
+
+/// Whether the kernel can follow this name in reasonable time.
+pub(crate) fn check_depth(name: &[u8], limits: &Limits) -> Result<(), NameError> {
+    let slashes = name.iter().filter(|byte| **byte == b'/').count();
+    if slashes > limits.path_depth { Err(NameError::Deep) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -130,7 +154,7 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, path: &str) {
-        assert_eq!(clean(name.as_bytes(), 4095).unwrap(), path.as_bytes());
+        assert_eq!(clean(name.as_bytes(), &Limits::default()).unwrap(), path.as_bytes());
     }
 
     #[test]
@@ -144,8 +168,10 @@ mod tests {
 
     #[test]
     fn names_the_kernel_cannot_take_are_refused() {
-        assert_eq!(clean(b"a\0b", 4095), Err(NameError::Nul));
-        assert_eq!(clean(&[b'a'; 256], 4095), Err(NameError::Long));
-        assert_eq!(clean(&b"ab/".repeat(2000), 4095), Err(NameError::Long));
+        let limits = Limits::default();
+        assert_eq!(clean(b"a\0b", &limits), Err(NameError::Nul));
+        assert_eq!(clean(&[b'a'; 256], &limits), Err(NameError::Long));
+        assert_eq!(clean(&[&[b'a'; 250], &b"/"[..]].concat().repeat(20), &limits), Err(NameError::Long));
+        assert_eq!(clean(&b"a/".repeat(300), &limits), Err(NameError::Deep));
     }
 }

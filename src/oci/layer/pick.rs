@@ -124,8 +124,8 @@ impl<F: Fn(&Path) -> bool> Picker<F> {
         // What this layer itself has; whiteouts only hide what lower layers have.
         let mut own: BTreeSet<Vec<u8>> = BTreeSet::new();
         while let Some(member) = archive.next()? {
-            let path = clean(&member.path, limits.path_length)
-                .map_err(|why| PickError::Name { path: shown(&member.path), why })?;
+            let path =
+                clean(&member.path, &limits).map_err(|why| PickError::Name { path: shown(&member.path), why })?;
             let Some((directory, name)) = split(&path) else { continue };
             if name.starts_with(WHITEOUT) {
                 self.whiteout(directory, name, &own);
@@ -176,12 +176,7 @@ impl<F: Fn(&Path) -> bool> Picker<F> {
     }
 
     /// Keeps a wanted entry; `false` if there is nothing to keep.
-    fn pick<R: Read>(
-        &mut self,
-        path: &[u8],
-        member: &Member,
-        archive: &mut Archive<'_, R>,
-    ) -> Result<bool, PickError> {
+    fn pick<R: Read>(&mut self, path: &[u8], member: &Member, archive: &mut Archive<'_, R>) -> Result<bool, PickError> {
         self.picked_files += 1;
         let limit = self.limits.picked_files;
         if self.picked_files > limit {
@@ -193,7 +188,7 @@ impl<F: Fn(&Path) -> bool> Picker<F> {
             Kind::Symlink => PickedFile::Symlink { target: shown(&member.link) },
             Kind::Character | Kind::Block | Kind::Fifo => PickedFile::Special,
             Kind::HardLink => {
-                let target = clean(&member.link, self.limits.layer.path_length)
+                let target = clean(&member.link, &self.limits.layer)
                     .map_err(|why| PickError::Name { path: shown(&member.link), why })?;
                 match self.files.get(&target) {
                     Some(file) => file.clone(),

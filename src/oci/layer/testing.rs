@@ -18,8 +18,11 @@ pub(super) fn own_ids() -> (u32, u32) {
     (metadata.uid(), metadata.gid())
 }
 
+/// Whether files can be given to anybody: root, and not of a namespace that knows a single id.
 pub(super) fn is_root() -> bool {
-    own_ids().0 == 0
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let ids = |line: &str| line.split_whitespace().next_back().and_then(|count| count.parse::<u64>().ok());
+    own_ids().0 == 0 && map.lines().filter_map(ids).sum::<u64>() > 65_535
 }
 
 /// A tar being put together, honest unless said otherwise.
@@ -28,7 +31,7 @@ pub(super) struct Tar {
     pub(super) bytes: Vec<u8>,
 }
 
-pub(super) fn entry<'a>(path: &'a str, kind: EntryKind<'a>) -> Entry<'a> {
+pub(crate) fn entry<'a>(path: &'a str, kind: EntryKind<'a>) -> Entry<'a> {
     let (uid, gid) = own_ids();
     let mode = if kind == EntryKind::Directory { 0o755 } else { 0o644 };
     Entry { path: path.as_bytes(), kind, mode, uid, gid, mtime: 1_000_000_000, xattrs: &[] }
@@ -121,6 +124,11 @@ pub(super) fn tree(root: &Path) -> BTreeMap<String, String> {
         let metadata = path.symlink_metadata().unwrap();
         let first = firsts.entry(metadata.ino()).or_insert_with(|| name.clone());
         let link = if metadata.nlink() > 1 && !metadata.is_dir() { format!(" ={first}") } else { String::new() };
+        // Nobody gives a whiteout an owner or a time.
+        let is_whiteout = metadata.file_type().is_char_device() && metadata.rdev() == 0;
+        if is_whiteout {
+            return (name, "whiteout".to_owned());
+        }
         let line = format!(
             "{} {:o} {}:{} {}.{:09}{link}",
             content(&path, &metadata),
@@ -153,7 +161,8 @@ fn content(path: &Path, metadata: &fs::Metadata) -> String {
         format!("-> {}", fs::read_link(path).unwrap().as_os_str().as_bytes().escape_ascii())
     } else if kind.is_file() {
         let bytes = fs::read(path).unwrap();
-        let text = if bytes.len() < 100 { bytes.escape_ascii().to_string() } else { crate::Digest::of(&bytes).to_string() };
+        let text =
+            if bytes.len() < 100 { bytes.escape_ascii().to_string() } else { crate::Digest::of(&bytes).to_string() };
         format!("`{text}`{}", xattrs())
     } else if kind.is_fifo() {
         "fifo".to_owned()

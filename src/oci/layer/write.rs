@@ -108,8 +108,7 @@ impl<S: Write> LayerWriter<S> {
     /// [`WriteError`] names the entry. The layer is then useless.
     pub fn add(&mut self, entry: &Entry<'_>, content: &mut impl Read) -> Result<(), WriteError> {
         self.header.clear();
-        encode(entry, &mut self.header)
-            .map_err(|source| WriteError::Entry { path: shown(entry.path), source })?;
+        encode(entry, &mut self.header).map_err(|source| WriteError::Entry { path: shown(entry.path), source })?;
         self.stream.write_all(&self.header)?;
         self.entries += 1;
         match entry.kind {

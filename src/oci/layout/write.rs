@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use super::read::{Layout, blob_path};
 use super::{BLOBS, INDEX, LayoutError, MARKER, REF_NAME, VERSION};
 use crate::Digest;
-use crate::digest::Hasher;
+use crate::digest::{Algorithm, Hasher};
 use crate::manifest::{Descriptor, Index, MAX_MANIFEST, canonical, media_type};
 
 /// An image layout to write to.
@@ -103,13 +103,21 @@ impl LayoutWriter {
         self.path.join(blob_path(digest)).symlink_metadata().is_ok_and(|metadata| metadata.is_file())
     }
 
-    /// Starts a blob whose digest is known at its end.
+    /// Starts a blob whose SHA-256 digest is known at its end.
     ///
     /// # Errors
     /// [`LayoutError::Write`].
     pub fn start_blob(&self) -> Result<PendingBlob, LayoutError> {
+        self.start_blob_with(Algorithm::Sha256)
+    }
+
+    /// Starts a blob that a digest of `algorithm` names.
+    ///
+    /// # Errors
+    /// [`LayoutError::Write`].
+    pub fn start_blob_with(&self, algorithm: Algorithm) -> Result<PendingBlob, LayoutError> {
         let (temporary, file) = self.temporary()?;
-        Ok(PendingBlob { layout: self.path.clone(), temporary, file, hasher: Hasher::default() })
+        Ok(PendingBlob { layout: self.path.clone(), temporary, file, hasher: Hasher::new(algorithm) })
     }
 
     /// Writes a small blob: a config or a manifest.
@@ -138,8 +146,7 @@ impl LayoutWriter {
         bytes: &[u8],
         ref_name: Option<&str>,
     ) -> Result<(), LayoutError> {
-        let mut blob = self.start_blob()?;
-        blob.hasher = Hasher::new(descriptor.digest.algorithm());
+        let mut blob = self.start_blob_with(descriptor.digest.algorithm())?;
         blob.write_all(bytes).map_err(unwritable(&self.path))?;
         blob.commit(&descriptor.digest)?;
         let mut entry = descriptor.clone();
@@ -226,7 +233,7 @@ fn index_bytes(index: &Index, path: &Path) -> Result<Vec<u8>, LayoutError> {
 }
 
 impl PendingBlob {
-    /// The digest and size of what was written so far.
+    /// Gives the blob its name, if it is what `expected` says.
     ///
     /// # Errors
     /// [`LayoutError::Digest`] if it is not `expected`; the blob is then removed.

@@ -21,6 +21,14 @@ pub enum ApplyError {
         /// What is wrong with it.
         why: NameError,
     },
+    /// A symlink that nobody could follow.
+    #[error("{path}: the layer has a symlink here whose target cannot be used: {why}", path = path.display())]
+    Target {
+        /// The symlink.
+        path: PathBuf,
+        /// What is wrong with its target.
+        why: NameError,
+    },
     /// Something other than a directory in place of the root.
     #[error("the layer has an entry `{name}` that would replace the root directory", name = name.display())]
     Root {
@@ -98,7 +106,9 @@ pub enum ApplyError {
         source: io::Error,
     },
     /// No safe way to open files.
-    #[error("the kernel has no openat2, which unpacking layers safely needs: use Linux 5.6 or later, or a seccomp profile that allows it")]
+    #[error(
+        "the kernel has no openat2, which unpacking layers safely needs: use Linux 5.6 or later, or a seccomp profile that allows it"
+    )]
     NoOpenat2,
     /// More names to keep in mind than allowed.
     #[error("the layer has so many directories that remembering them takes more than {limit} bytes")]
@@ -131,6 +141,7 @@ impl ApplyError {
             Self::Place { path, source, .. } => Self::Hardlink { path, target: shown(target), source },
             other @ (Self::Archive(_)
             | Self::Name { .. }
+            | Self::Target { .. }
             | Self::Root { .. }
             | Self::Whiteout { .. }
             | Self::HardlinkMissing { .. }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::errors::{ApplyError, at};
 use super::{Extraction, SkippedXattr, Spot};
 use crate::layer::archive::{Kind, Member, Time, Xattr};
-use crate::layer::{CAPABILITY_XATTR, OPAQUE_XATTR, OUR_XATTRS, OVERLAY_XATTRS, OWNER_XATTR, Owners, files, shown};
+use crate::layer::{OPAQUE_XATTR, OWNER_XATTR, Owners, files, is_carried, shown};
 
 /// What a directory gets at the end: writing into it would change its time, or be refused.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +29,6 @@ fn timestamps(time: Time) -> Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() },
     }
-}
-
-/// Whether layers carry this attribute from image to image.
-fn is_carried(name: &[u8]) -> bool {
-    let is_reserved = name.starts_with(OVERLAY_XATTRS) || name.starts_with(OUR_XATTRS);
-    name == CAPABILITY_XATTR || name.starts_with(b"user.") && !is_reserved
 }
 
 impl Extraction<'_> {

@@ -58,49 +58,51 @@ impl<'a> Place<'a> {
         if let Some(directory) = self.existing(path)? {
             return Ok(directory);
         }
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        let mut start = 0;
-        for end in slashes.chain([path.len()]) {
+        // Step by step: resolving every prefix from the root would take time by the square of the depth.
+        let mut current = Rc::new(files::open_directory(self.root, b".").map_err(at(b"", "open the directory"))?);
+        let mut end = 0;
+        for name in path.split(|byte| *byte == b'/') {
+            end += name.len();
             let prefix = path.get(..end).unwrap_or(path);
-            if self.existing(prefix)?.is_none() {
-                let outer = self.existing(path.get(..start.max(1) - 1).unwrap_or_default())?;
-                let outer = outer.ok_or_else(|| ApplyError::Parent { path: shown(prefix) })?;
-                self.imply(&outer, prefix, path.get(start..end).unwrap_or_default())?;
+            current = self.step(&current, prefix, name, implied)?;
+            end += 1;
+        }
+        self.cached = Some((path.to_vec(), Rc::clone(&current)));
+        Ok(current)
+    }
+
+    /// The directory `name`, whose path is `prefix`, in `outer`.
+    fn step(
+        &mut self,
+        outer: &OwnedFd,
+        prefix: &[u8],
+        name: &[u8],
+        implied: &mut Vec<Vec<u8>>,
+    ) -> Result<Rc<OwnedFd>, ApplyError> {
+        let not_a_directory = || ApplyError::Parent { path: shown(prefix) };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(outer, name, flags, Mode::empty()) {
+            Ok(directory) => return Ok(Rc::new(directory)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Err(error) => return Err(at(prefix, "open the directory")(error)),
+        }
+        let stat = files::stat_if_there(outer, name).map_err(at(prefix, "look up"))?;
+        let is_whiteout = stat.as_ref().is_some_and(files::is_whiteout);
+        match stat.map(|stat| files::kind(&stat)) {
+            Some(FileType::Symlink) => self.existing(prefix)?.ok_or_else(not_a_directory),
+            Some(_) if !is_whiteout => Err(not_a_directory()),
+            Some(_) => {
+                self.clear(outer.as_fd(), name).map_err(at(prefix, "replace"))?;
                 implied.push(prefix.to_vec());
+                let directory = imply(outer, prefix, name)?;
+                set_opaque(directory.as_fd()).map_err(at(prefix, "mark the directory as opaque"))?;
+                Ok(Rc::new(directory))
             }
-            start = end + 1;
+            None => {
+                implied.push(prefix.to_vec());
+                imply(outer, prefix, name).map(Rc::new)
+            }
         }
-        self.existing(path)?.ok_or_else(|| ApplyError::Parent { path: shown(path) })
-    }
-
-    /// Makes a directory that the tar only implies.
-    fn imply(&mut self, outer: &OwnedFd, path: &[u8], name: &[u8]) -> Result<(), ApplyError> {
-        let made = fs::mkdirat(outer, name, Mode::RWXU);
-        let was_whiteout = match made {
-            Err(Errno::EXIST) => self.take_whiteout(outer, name).map_err(at(path, "look up"))?,
-            Ok(()) | Err(_) => false,
-        };
-        match made {
-            Err(Errno::EXIST) if was_whiteout => fs::mkdirat(outer, name, Mode::RWXU),
-            Err(Errno::EXIST) => return Err(ApplyError::Parent { path: shown(path) }),
-            answer => answer,
-        }
-        .map_err(at(path, "make the directory"))?;
-        let directory = files::open_directory(outer, name).map_err(at(path, "open the directory"))?;
-        let mode = Mode::from_raw_mode(0o755);
-        fs::fchmod(&directory, mode).map_err(at(path, "set the mode"))?;
-        if was_whiteout {
-            set_opaque(directory.as_fd()).map_err(at(path, "mark the directory as opaque"))?;
-        }
-        Ok(())
-    }
-
-    fn take_whiteout(&mut self, outer: &OwnedFd, name: &[u8]) -> Result<bool, Errno> {
-        let is_whiteout = files::is_whiteout(&files::stat(outer, name)?);
-        if is_whiteout {
-            self.clear(outer.as_fd(), name)?;
-        }
-        Ok(is_whiteout)
     }
 
     /// Removes `name`, be it a whole tree.
@@ -115,4 +117,12 @@ impl<'a> Place<'a> {
         fs::unlinkat(parent, name, AtFlags::empty())?;
         Ok(if files::is_whiteout(&stat) { Before::Whiteout } else { Before::Other })
     }
+}
+
+/// Makes a directory that the tar only implies.
+fn imply(outer: &OwnedFd, path: &[u8], name: &[u8]) -> Result<OwnedFd, ApplyError> {
+    fs::mkdirat(outer, name, Mode::RWXU).map_err(at(path, "make the directory"))?;
+    let directory = files::open_directory(outer, name).map_err(at(path, "open the directory"))?;
+    fs::fchmod(&directory, Mode::from_raw_mode(0o755)).map_err(at(path, "set the mode"))?;
+    Ok(directory)
 }

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_refused() {
-        for text in [&b"5 a=b\n"[..], b"99 a=b\n", b"6 a=b", b"-6 a=b\n", b"3 =\n", b"18446744073709551616 a=b\n", b"6"] {
+        for text in [&b"5 a=b\n"[..], b"99 a=b\n", b"6 a=b", b"-6 a=b\n", b"3 =\n", b"18446744073709551616 a=b\n", b"6"]
+        {
             assert!(Records::parse(text).is_err(), "{text:?}");
         }
     }

@@ -113,9 +113,17 @@ fn kinds_that_layers_do_not_have_are_refused() {
 
 #[test]
 fn files_with_holes_of_every_format_are_whole() {
-    let zero = Tar::default().pax(&[("GNU.sparse.size", b"7"), ("GNU.sparse.numblocks", b"2"), ("GNU.sparse.offset", b"0"), ("GNU.sparse.numbytes", b"1"), ("GNU.sparse.offset", b"3"), ("GNU.sparse.numbytes", b"2")]);
+    let zero = Tar::default().pax(&[
+        ("GNU.sparse.size", b"7"),
+        ("GNU.sparse.numblocks", b"2"),
+        ("GNU.sparse.offset", b"0"),
+        ("GNU.sparse.numbytes", b"1"),
+        ("GNU.sparse.offset", b"3"),
+        ("GNU.sparse.numbytes", b"2"),
+    ]);
     check(zero.raw(b'0', b"f", 3, |_| {}).content(b"abc"), &[("f", "a\0\0bc\0\0")]);
-    let one = Tar::default().pax(&[("GNU.sparse.size", b"7"), ("GNU.sparse.map", b"0,1,3,2"), ("GNU.sparse.name", b"real")]);
+    let one =
+        Tar::default().pax(&[("GNU.sparse.size", b"7"), ("GNU.sparse.map", b"0,1,3,2"), ("GNU.sparse.name", b"real")]);
     check(one.raw(b'0', b"f", 3, |_| {}).content(b"abc"), &[("real", "a\0\0bc\0\0")]);
     let old = |header: &mut tar::Header| {
         let gnu = header.as_gnu_mut().unwrap();
@@ -133,7 +141,10 @@ fn files_with_holes_of_every_format_are_whole() {
 #[test]
 fn maps_that_lie_are_refused() {
     let with = |map: &[u8], size: &[u8], stored| {
-        Tar::default().pax(&[("GNU.sparse.size", size), ("GNU.sparse.map", map)]).raw(b'0', b"f", stored, |_| {}).content(b"abc")
+        Tar::default()
+            .pax(&[("GNU.sparse.size", size), ("GNU.sparse.map", map)])
+            .raw(b'0', b"f", stored, |_| {})
+            .content(b"abc")
     };
     refused(with(b"0,1,3,2", b"4", 3), "a sparse file is larger than it says");
     refused(with(b"0,1,3,2", b"7", 2), "a sparse file has less content than its map says");
@@ -153,7 +164,12 @@ fn what_gnu_tar_makes_of_a_sparse_file_is_read() {
     file.set_len(7_000_000).unwrap();
     let expected = std::fs::read(directory.path().join("s")).unwrap();
     for arguments in [["--format=gnu", "-S"], ["--format=posix", "-S"], ["--sparse-version=0.1", "-S"]] {
-        let output = std::process::Command::new("tar").arg("-C").arg(directory.path()).args(arguments).args(["-cf", "-", "s"]).output();
+        let output = std::process::Command::new("tar")
+            .arg("-C")
+            .arg(directory.path())
+            .args(arguments)
+            .args(["-cf", "-", "s"])
+            .output();
         let Ok(output) = output else {
             eprintln!("skipped: there is no tar program");
             return;

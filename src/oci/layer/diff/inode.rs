@@ -6,7 +6,7 @@ use rustix::fs::{self, Stat};
 
 use super::{Clamp, DiffError, lower, read};
 use crate::layer::tar_write::{Entry, EntryKind};
-use crate::layer::{CAPABILITY_XATTR, OUR_XATTRS, OVERLAY_XATTRS, OWNER_XATTR, Owners, files, shown};
+use crate::layer::{CAPABILITY_XATTR, OWNER_XATTR, Owners, files, is_carried, shown};
 
 const PERMISSIONS: u32 = 0o7777;
 /// `VFS_CAP_REVISION_3` and `_2` of linux/capability.h, in the top byte of the first, little-endian, word.
@@ -128,11 +128,6 @@ impl Inode {
         let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
         self.stat.st_size != after.st_size || times(&self.stat) != times(after)
     }
-}
-
-fn is_carried(name: &[u8]) -> bool {
-    let is_reserved = name.starts_with(OVERLAY_XATTRS) || name.starts_with(OUR_XATTRS);
-    name == CAPABILITY_XATTR || name.starts_with(b"user.") && !is_reserved
 }
 
 /// `uid:gid`.
