@@ -9,4 +9,8 @@
 )]
 
 mod hello;
+mod killed;
+mod mistakes;
+mod steps;
 mod support;
+mod webd;
