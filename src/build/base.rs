@@ -71,12 +71,7 @@ fn unpack_one(
     Ok(())
 }
 
-fn fetch(
-    workshop: &Workshop<'_>,
-    image: &SourceImage,
-    position: usize,
-    diff_id: &DiffId,
-) -> Result<u64, UnpackError> {
+fn fetch(workshop: &Workshop<'_>, image: &SourceImage, position: usize, diff_id: &DiffId) -> Result<u64, UnpackError> {
     let store = workshop.store;
     let in_store = |path: &PathBuf| store.shown().join(path);
     let folder = store.scratch().fresh_folder("layer").map_err(|source| UnpackError::Io {

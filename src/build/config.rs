@@ -62,7 +62,8 @@ pub(crate) fn expose(config: &mut ContainerConfig, scope: &Scope<'_>, words: &[W
 }
 
 fn ports(text: &str) -> Result<Vec<String>, InstructionError> {
-    let invalid = || InstructionError::Invalid { what: format!("`{text}` is not a port, a range of ports, or port/protocol") };
+    let invalid =
+        || InstructionError::Invalid { what: format!("`{text}` is not a port, a range of ports, or port/protocol") };
     let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
     if !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {

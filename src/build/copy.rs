@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, UTIME_OMIT, XattrFlags, chownat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat,
     fchmod, fgetxattr, flistxattr, fsetxattr, linkat, mkdirat, mkfifoat, openat, openat2, readlinkat, statat,
     symlinkat, unlinkat, utimensat,
 };
@@ -31,10 +31,21 @@ pub(crate) struct CopyRequest {
     pub(crate) owner: Option<Ids>,
     /// The mode of everything copied; `None` keeps the source's.
     pub(crate) mode: Option<u32>,
-    /// The time of everything copied; `None` keeps the source's.
-    pub(crate) mtime: Option<i64>,
+    /// The time of everything copied.
+    pub(crate) mtime: Mtime,
     /// Whether set-user-id and set-group-id bits are dropped, as from a context.
     pub(crate) drops_set_id: bool,
+}
+
+/// What becomes of modification times; in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mtime {
+    /// They stay.
+    Kept,
+    /// Later ones become this.
+    AtMost(i64),
+    /// All become this.
+    Exactly(i64),
 }
 
 /// What was copied.
@@ -97,12 +108,13 @@ pub(crate) fn copy(
     request: &CopyRequest,
     owners: Owners,
 ) -> Result<Copied, CopyError> {
-    let mut target = Target { root, owners, copied: Copied::default(), links: HashMap::new(), parent: None };
+    let links = HashMap::new();
+    let mut target = Target { root, owners, tree, request, copied: Copied::default(), links, parent: None };
     for source in sources {
         let entries = tree.walk(source)?;
         let Some(first) = entries.first() else { continue };
-        let base = target.base(first, request)?;
-        target.copy_entries(tree, source, &entries, &base, request)?;
+        let base = target.base(first)?;
+        target.copy_entries(source, &entries, &base)?;
     }
     Ok(target.copied)
 }
@@ -193,6 +205,8 @@ fn io_error(path: &Path, action: &'static str, error: rustix::io::Errno) -> Copy
 struct Target<'a> {
     root: BorrowedFd<'a>,
     owners: Owners,
+    tree: &'a Tree,
+    request: &'a CopyRequest,
     copied: Copied,
     /// First copy of files that have several names, relative to `root`.
     links: HashMap<(u64, u64), PathBuf>,
@@ -200,14 +214,11 @@ struct Target<'a> {
     parent: Option<(PathBuf, OwnedFd)>,
 }
 
-/// Where the first entry of a source goes: under its own name into a directory, or exactly there.
-struct Base {
-    /// Relative to the root, all links resolved.
-    path: PathBuf,
-}
-
 impl Target<'_> {
-    fn base(&self, first: &Entry, request: &CopyRequest) -> Result<Base, CopyError> {
+    /// Where the first entry of a source goes, relative to the root, all links resolved: under its own name into a
+    /// directory, or exactly there.
+    fn base(&self, first: &Entry) -> Result<PathBuf, CopyError> {
+        let request = self.request;
         let destination = resolve(self.root, &request.destination)?;
         let existing = self.kind_at(&destination);
         let owner = request.owner.unwrap_or(Ids::ROOT);
@@ -217,14 +228,14 @@ impl Target<'_> {
             if let Some(parent) = destination.parent() {
                 make_directories(self.root, parent, owner, self.owners)?;
             }
-            return Ok(Base { path: destination });
+            return Ok(destination);
         }
         if existing.is_some_and(|kind| kind != FileType::Directory) {
             return Err(CopyError::NotADirectory { destination: request.destination.clone() });
         }
         make_directories(self.root, &destination, owner, self.owners)?;
         let name = if is_directory { OsStr::new("") } else { first.path.file_name().unwrap_or_default() };
-        Ok(Base { path: if name.is_empty() { destination } else { destination.join(name) } })
+        Ok(if name.is_empty() { destination } else { destination.join(name) })
     }
 
     fn kind_at(&self, relative: &Path) -> Option<FileType> {
@@ -232,25 +243,18 @@ impl Target<'_> {
         statat(self.root, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
     }
 
-    fn copy_entries(
-        &mut self,
-        tree: &Tree,
-        source: &Path,
-        entries: &[Entry],
-        base: &Base,
-        request: &CopyRequest,
-    ) -> Result<(), CopyError> {
+    fn copy_entries(&mut self, source: &Path, entries: &[Entry], base: &Path) -> Result<(), CopyError> {
         let mut directories = Vec::new();
         for (position, entry) in entries.iter().enumerate() {
             let below = entry.path.strip_prefix(source).unwrap_or(&entry.path);
-            let to = if position == 0 { base.path.clone() } else { base.path.join(below) };
+            let to = if position == 0 { base.to_owned() } else { base.join(below) };
             if entry.kind == Kind::Directory {
                 if position > 0 {
-                    self.directory(&to, entry, request)?;
-                    directories.push((to, mtime(entry, request)));
+                    self.directory(&to, entry)?;
+                    directories.push((to, mtime(entry, self.request)));
                 }
             } else {
-                self.file(tree, &to, entry, request)?;
+                self.file(&to, entry)?;
             }
         }
         // Children are written by now, so the times stay.
@@ -260,23 +264,21 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn directory(&mut self, to: &Path, entry: &Entry, request: &CopyRequest) -> Result<(), CopyError> {
+    fn directory(&mut self, to: &Path, entry: &Entry) -> Result<(), CopyError> {
         let (parent, name) = self.parent(to)?;
         let failed = |action| move |error: rustix::io::Errno| io_error(to, action, error);
         let is_there = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => true,
-                _ => {
-                    unlinkat(parent, name, AtFlags::empty()).map_err(failed("replace a file by a directory"))?;
-                    false
-                }
-            },
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => true,
+            Ok(_) => {
+                unlinkat(parent, name, AtFlags::empty()).map_err(failed("replace a file by a directory"))?;
+                false
+            }
             Err(_) => false,
         };
         if !is_there {
             mkdirat(parent, name, Mode::from_raw_mode(0o700)).map_err(failed("make a directory"))?;
         }
-        let (owner, mode) = attributes(entry, request);
+        let (owner, mode) = attributes(entry, self.request);
         let owners = self.owners;
         let (parent, name) = self.parent(to)?;
         owners.set(parent, name, owner).map_err(failed("set the owner of a directory"))?;
@@ -285,7 +287,7 @@ impl Target<'_> {
         fchmod(&directory, Mode::from_raw_mode(mode)).map_err(failed("set the mode of a directory"))
     }
 
-    fn file(&mut self, tree: &Tree, to: &Path, entry: &Entry, request: &CopyRequest) -> Result<(), CopyError> {
+    fn file(&mut self, to: &Path, entry: &Entry) -> Result<(), CopyError> {
         self.make_room(to)?;
         if let Some(first) = entry.link.and_then(|link| self.links.get(&link).cloned()) {
             let root = self.root;
@@ -295,21 +297,21 @@ impl Target<'_> {
             return Ok(());
         }
         let failed = |action| move |error: rustix::io::Errno| io_error(to, action, error);
-        let (owner, mode) = attributes(entry, request);
+        let (owner, mode) = attributes(entry, self.request);
         let owners = self.owners;
         match &entry.kind {
-            Kind::File(_) => self.regular(tree, to, entry, request)?,
+            Kind::File(_) => self.regular(to, entry)?,
             Kind::Symlink(target) => {
                 let (parent, name) = self.parent(to)?;
                 symlinkat(target, parent, name).map_err(failed("make a symbolic link"))?;
                 owners.set(parent, name, owner).map_err(failed("set the owner of a symbolic link"))?;
-                self.set_times(to, mtime(entry, request))?;
+                self.set_times(to, mtime(entry, self.request))?;
             }
             Kind::Fifo => {
                 let (parent, name) = self.parent(to)?;
                 mkfifoat(parent, name, Mode::from_raw_mode(mode)).map_err(failed("make a named pipe"))?;
                 owners.set(parent, name, owner).map_err(failed("set the owner of a named pipe"))?;
-                self.set_times(to, mtime(entry, request))?;
+                self.set_times(to, mtime(entry, self.request))?;
             }
             Kind::Socket => {
                 tracing::warn!(path = %entry.path.display(), "socket not copied: an image cannot hold one");
@@ -325,22 +327,26 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn regular(&mut self, tree: &Tree, to: &Path, entry: &Entry, request: &CopyRequest) -> Result<(), CopyError> {
+    fn regular(&mut self, to: &Path, entry: &Entry) -> Result<(), CopyError> {
         let failed = |action| move |error: rustix::io::Errno| io_error(to, action, error);
-        let mut from = tree.open(&entry.path)?;
+        let mut from = self.tree.open(&entry.path)?;
         let owners = self.owners;
         let (parent, name) = self.parent(to)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = openat(parent, name, flags, Mode::from_raw_mode(0o600)).map_err(failed("create a file"))?;
         let mut file = File::from(made);
-        let bytes = io::copy(&mut from, &mut file)
-            .map_err(|source| CopyError::Io { path: to.to_owned(), action: "write a file", source })?;
-        let (owner, mode) = attributes(entry, request);
+        let bytes = io::copy(&mut from, &mut file).map_err(|source| CopyError::Io {
+            path: to.to_owned(),
+            action: "write a file",
+            source,
+        })?;
+        let (owner, mode) = attributes(entry, self.request);
         owners.set_open(file.as_fd(), owner).map_err(failed("set the owner of a file"))?;
         copy_xattrs(&from, &file).map_err(failed("set an extended attribute of a file"))?;
         // After the owner: changing that clears set-id bits.
         fchmod(&file, Mode::from_raw_mode(mode)).map_err(failed("set the mode of a file"))?;
-        rustix::fs::futimens(&file, &timestamps(mtime(entry, request))).map_err(failed("set the time of a file"))?;
+        rustix::fs::futimens(&file, &timestamps(mtime(entry, self.request)))
+            .map_err(failed("set the time of a file"))?;
         self.copied.bytes += bytes;
         Ok(())
     }
@@ -353,9 +359,7 @@ impl Target<'_> {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 Err(CopyError::IsADirectory { destination: Path::new("/").join(to) })
             }
-            Ok(_) => {
-                unlinkat(parent, name, AtFlags::empty()).map_err(|error| io_error(to, "replace a file", error))
-            }
+            Ok(_) => unlinkat(parent, name, AtFlags::empty()).map_err(|error| io_error(to, "replace a file", error)),
         }
     }
 
@@ -382,7 +386,11 @@ fn attributes(entry: &Entry, request: &CopyRequest) -> (Ids, u32) {
 }
 
 fn mtime(entry: &Entry, request: &CopyRequest) -> (i64, u32) {
-    request.mtime.map_or(entry.mtime, |seconds| (seconds, 0))
+    match request.mtime {
+        Mtime::Exactly(seconds) => (seconds, 0),
+        Mtime::AtMost(seconds) if entry.mtime.0 >= seconds => (seconds, 0),
+        Mtime::AtMost(_) | Mtime::Kept => entry.mtime,
+    }
 }
 
 fn timestamps((seconds, nanoseconds): (i64, u32)) -> Timestamps {

@@ -103,14 +103,6 @@ pub enum BuildError {
         /// The thing.
         what: String,
     },
-    /// Steps need isolation and there is none.
-    #[error("this Dockerfile has steps that need isolation ({line}), and none is possible here")]
-    NoIsolation {
-        /// The first such instruction.
-        line: String,
-        /// Its place.
-        span: Span,
-    },
     /// The build was told to stop.
     #[error("cancelled")]
     Cancelled,
@@ -241,7 +233,7 @@ impl BuildError {
             Self::Instruction { source, .. } => source.class(),
             Self::Base { source, .. } | Self::Publish { source, .. } => of_transport(source),
             Self::Unpack { source, .. } => source.class(),
-            Self::Mount { .. } | Self::NoIsolation { .. } => Class::Environment,
+            Self::Mount { .. } => Class::Environment,
             Self::Layer(error) => of_layer(error),
             Self::Store(error) => of_store(error),
             Self::Manifest(_) => Class::Bug,
@@ -257,8 +249,7 @@ impl BuildError {
             Self::Instruction { span, .. }
             | Self::Base { span, .. }
             | Self::Name { span, .. }
-            | Self::Unusable { span, .. }
-            | Self::NoIsolation { span, .. } => Some(*span),
+            | Self::Unusable { span, .. } => Some(*span),
             Self::Unpack { .. }
             | Self::Mount { .. }
             | Self::Layer(_)
@@ -277,15 +268,13 @@ impl BuildError {
             return Some(error.diagnostic());
         }
         let span = self.span()?;
-        let mut message = match self {
-            // The line is shown anyway.
-            Self::Instruction { source, .. } => source.to_string(),
-            other => other.to_string(),
+        // Of an instruction the line is shown anyway.
+        let shown: &dyn std::error::Error = match self.instruction() {
+            Some(error) => error,
+            None => self,
         };
-        let mut cause = match self {
-            Self::Instruction { source, .. } => std::error::Error::source(source.as_ref()),
-            other => std::error::Error::source(other),
-        };
+        let mut message = shown.to_string();
+        let mut cause = shown.source();
         while let Some(deeper) = cause {
             message = format!("{message}: {deeper}");
             cause = deeper.source();
@@ -296,17 +285,22 @@ impl BuildError {
     /// The last lines of the step that failed.
     #[must_use]
     pub fn tail(&self) -> Option<&str> {
-        match self {
-            Self::Instruction { source, .. } => match source.as_ref() {
-                InstructionError::Failed { tail, .. } => Some(tail),
-                _ => None,
-            },
-            _ => None,
+        match self.instruction() {
+            Some(InstructionError::Failed { tail, .. }) => Some(tail),
+            Some(_) | None => None,
         }
+    }
+
+    fn instruction(&self) -> Option<&InstructionError> {
+        if let Self::Instruction { source, .. } = self { Some(source) } else { None }
     }
 }
 
 impl InstructionError {
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Failed { exit: Exit::Cancelled, .. })
+    }
+
     fn class(&self) -> Class {
         match self {
             Self::Expand(_)
@@ -317,7 +311,6 @@ impl InstructionError {
             | Self::User(_) => Class::Source,
             Self::Copy(error) => of_layer(error),
             Self::Run(_) => Class::Environment,
-            Self::Failed { exit: Exit::Cancelled, .. } => Class::Cancelled,
             Self::Failed { .. } => Class::Step,
         }
     }

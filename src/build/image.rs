@@ -82,8 +82,7 @@ impl<'w> Image<'w> {
         let root = stage.take_root();
         let config = finish_config(stage, request, &parts);
         let config_bytes = config.to_bytes()?;
-        let descriptor =
-            Descriptor::new(request.format.config(), Digest::of(&config_bytes), config_bytes.len() as u64);
+        let descriptor = Descriptor::new(request.format.config(), Digest::of(&config_bytes), config_bytes.len() as u64);
         let mut manifest = Manifest::new(request.format, descriptor, parts.layers);
         if request.format == Format::Oci {
             manifest.annotations.extend(request.annotations.iter().cloned());
@@ -133,9 +132,7 @@ fn open<'w>(workshop: &Workshop<'w>, locations: &[Location]) -> Result<Vec<Outpu
     let mut outputs: Vec<Output<'w>> = Vec::new();
     for location in locations {
         if let Location::Registry(tag) = location {
-            let is_same = |output: &&mut Output<'w>| {
-                matches!(output.sink.location(), Location::Registry(known) if known.name() == tag.name())
-            };
+            let is_same = |output: &&mut Output<'w>| matches!(output.sink.location(), Location::Registry(known) if known.name() == tag.name());
             if let Some(output) = outputs.iter_mut().find(is_same) {
                 output.tags.push(tag.clone());
                 continue;

@@ -8,7 +8,7 @@ use oci::config::ContainerConfig;
 use serde_json::json;
 use source::Tree;
 
-use crate::copy::{self, CopyRequest};
+use crate::copy::{self, CopyRequest, Mtime};
 use crate::owner::{self, Ids};
 use crate::plan::ResolvedPlan;
 use crate::request::{Context, NamedContext};
@@ -38,9 +38,21 @@ pub(crate) fn execute(
         Kind::Add(spec) => copy_files(around, stage, &Files::of_add(spec)?)?,
         Kind::Workdir(word) => workdir(around, stage, word)?,
         Kind::Volume(words) => volume(around, stage, words)?,
-        other => {
+        Kind::From { .. }
+        | Kind::Arg(_)
+        | Kind::Env(_)
+        | Kind::User(_)
+        | Kind::Label(_)
+        | Kind::Cmd(_)
+        | Kind::Entrypoint(_)
+        | Kind::Expose(_)
+        | Kind::Stopsignal(_)
+        | Kind::Healthcheck(_)
+        | Kind::Shell(_)
+        | Kind::Onbuild(_)
+        | Kind::Maintainer(_) => {
             changes_files = false;
-            configure(stage, other)?;
+            configure(stage, &instruction.kind)?;
         }
     }
     stage.note(around.request, &instruction.line, changes_files);
@@ -186,7 +198,7 @@ fn copy_files(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, files: &
         into_directory: is_directory || destination.is_empty() || paths.len() > 1 || sources.len() > 1,
         owner: from.is_none().then_some(Ids::ROOT),
         mode,
-        mtime: from.is_none().then_some(around.request.context_mtime).flatten().and_then(|time| i64::try_from(time).ok()),
+        mtime: if from.is_none() { around.request.context_mtime } else { Mtime::Kept },
         drops_set_id: from.is_none(),
     };
     let owners = around.workshop.owners;
@@ -223,7 +235,9 @@ fn tree(around: &Surroundings<'_, '_, '_>, from: Option<&str>) -> Result<Arc<Tre
     }
     match around.plan.origins.get(from) {
         Some(image) => image_tree(around, image, from),
-        None => Err(InstructionError::Invalid { what: format!("--from={from}: no such stage, context or image") }.into()),
+        None => {
+            Err(InstructionError::Invalid { what: format!("--from={from}: no such stage, context or image") }.into())
+        }
     }
 }
 

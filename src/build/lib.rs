@@ -21,7 +21,7 @@ mod run;
 mod scope;
 mod stage;
 
-pub use copy::CopyError;
+pub use copy::{CopyError, Mtime};
 pub use error::{BuildError, Class, InstructionError};
 pub use event::{Event, Observer};
 pub use image::{Approved, Image, NewLayer, Published};

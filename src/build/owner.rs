@@ -175,7 +175,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, uid: u32, gid: u32, groups: &[u32], home: &str) {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let passwd = lines("root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002:App:/srv/app:/bin/sh\nbroken\n7:x:70:71::/7:");
+        let passwd =
+            lines("root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002:App:/srv/app:/bin/sh\nbroken\n7:x:70:71::/7:");
         let group = lines("root:x:0:\nwheel:x:10:root,app\nstaff:x:50:app");
         let expected = User { ids: Ids { uid, gid }, groups: groups.to_vec(), home: home.to_owned() };
         assert_eq!(lookup(&passwd, &group, text), Ok(expected), "{text}");

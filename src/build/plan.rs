@@ -162,8 +162,8 @@ impl<'r> Plan<'r> {
             }
         }
         // Edits of different FROM lines cannot overlap, so the text can only be whole.
-        let dockerfile = edit::apply(&self.request.dockerfile.text, &edits)
-            .unwrap_or_else(|_| self.request.dockerfile.text.clone());
+        let dockerfile =
+            edit::apply(&self.request.dockerfile.text, &edits).unwrap_or_else(|_| self.request.dockerfile.text.clone());
         Ok(ResolvedPlan { plan: self, bases, origins, dockerfile })
     }
 }
@@ -186,7 +186,10 @@ impl Resolver<'_> {
         let contexts = &self.request.contexts;
         contexts.get(name).or_else(|| {
             let wanted: oci::Reference = name.parse().ok()?;
-            contexts.iter().find(|(known, _)| known.parse().is_ok_and(|known: oci::Reference| known == wanted)).map(|(_, context)| context)
+            contexts
+                .iter()
+                .find(|(known, _)| known.parse().is_ok_and(|known: oci::Reference| known == wanted))
+                .map(|(_, context)| context)
         })
     }
 

@@ -11,6 +11,8 @@ use sandbox::Network;
 use source::Tree;
 use transport::Location;
 
+use crate::Mtime;
+
 /// A build, with everything from outside already read.
 #[derive(Debug)]
 pub struct Request {
@@ -18,8 +20,8 @@ pub struct Request {
     pub dockerfile: Dockerfile,
     /// What COPY and ADD read without `--from`.
     pub context: Context,
-    /// The time files of the context get; `None` keeps their own.
-    pub context_mtime: Option<u64>,
+    /// What becomes of the times of the context's files.
+    pub context_mtime: Mtime,
     /// `--build-context`, by name.
     pub contexts: BTreeMap<String, NamedContext>,
     /// `--build-arg`, by name.

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use dockerfile::{Command, Heredoc, Mount, RunFlags, Security};
@@ -56,10 +55,8 @@ pub(crate) fn run(
         observer(Event::Output { stage: &label, stream, bytes });
     };
     let root = stage.root(&around.workshop)?;
-    match sandbox::run(root, &step, around.workshop.cancel, &mut output)? {
-        Exit::Code(0) => Ok(()),
-        exit => Err(InstructionError::Failed { exit, tail: tail.text() }.into()),
-    }
+    let exit = sandbox::run(root, &step, around.workshop.cancel, &mut output)?;
+    if exit == Exit::Code(0) { Ok(()) } else { Err(InstructionError::Failed { exit, tail: tail.text() }.into()) }
 }
 
 fn refuse_unsupported(flags: &RunFlags, heredocs: &[Heredoc]) -> Result<(), InstructionError> {
@@ -91,8 +88,7 @@ fn step(
         let text = stage.config.config.user.clone();
         let root = stage.root(&around.workshop)?;
         let user = owner::user(root.dir(), &text).map_err(InstructionError::from)?;
-        copy::make_directories(root.dir().as_fd(), &cwd, user.ids, around.workshop.owners)
-            .map_err(crate::stage::copy_failed)?;
+        copy::make_directories(root.dir(), &cwd, user.ids, around.workshop.owners)?;
         (user.ids.uid, user.ids.gid, user.groups, user.home)
     };
     let mut env = stage.scope.run_env(&stage.config.config);

@@ -11,7 +11,6 @@ use sandbox::{Cancel, Root, RootSpec};
 use store::Store;
 use transport::{Location, SourceImage, Transports};
 
-use crate::copy::CopyError;
 use crate::plan::{ResolvedBase, ResolvedPlan, StagePlan};
 use crate::scope::Scope;
 use crate::{BuildError, Event, Image, Observer, Owners, Request, base, instruction};
@@ -31,8 +30,6 @@ pub struct Workshop<'w> {
     pub cancel: &'w Cancel,
     /// How owners are kept.
     pub owners: Owners,
-    /// Whether trees can be mounted and steps run.
-    pub has_isolation: bool,
 }
 
 impl std::fmt::Debug for Workshop<'_> {
@@ -228,11 +225,7 @@ pub(crate) fn lowers(workshop: &Workshop<'_>, chain: &[Link]) -> Result<Vec<Path
 }
 
 /// Mounts an overlay of `lowers` with a new upper directory, whose name is returned.
-pub(crate) fn mount(
-    workshop: &Workshop<'_>,
-    lowers: &[PathBuf],
-    stage: &str,
-) -> Result<(Root, PathBuf), BuildError> {
+pub(crate) fn mount(workshop: &Workshop<'_>, lowers: &[PathBuf], stage: &str) -> Result<(Root, PathBuf), BuildError> {
     let store = workshop.store;
     let folder = |purpose: &str| {
         store.scratch().fresh_folder(purpose).map_err(|source| {
@@ -272,43 +265,36 @@ fn open_to_all(path: &Path) {
 /// An instruction that did not work, before its place is known.
 pub(crate) enum Failure {
     /// It has a place: the instruction.
-    Here(crate::InstructionError),
+    Here(Box<crate::InstructionError>),
     /// It knows its place, or has none.
-    Elsewhere(BuildError),
+    Elsewhere(Box<BuildError>),
 }
 
 impl Failure {
     fn at(self, instruction: &dockerfile::Instruction) -> BuildError {
         match self {
-            Self::Here(crate::InstructionError::Failed { exit: sandbox::Exit::Cancelled, .. }) => BuildError::Cancelled,
-            Self::Here(source) => BuildError::Instruction {
-                line: instruction.line.clone(),
-                span: instruction.span,
-                source: Box::new(source),
-            },
-            Self::Elsewhere(error) => error,
+            Self::Here(source) if source.is_cancelled() => BuildError::Cancelled,
+            Self::Here(source) => {
+                BuildError::Instruction { line: instruction.line.clone(), span: instruction.span, source }
+            }
+            Self::Elsewhere(error) => *error,
         }
     }
 }
 
 impl<E: Into<crate::InstructionError>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Here(error.into())
+        Self::Here(Box::new(error.into()))
     }
 }
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
-        Self::Elsewhere(error)
+        Self::Elsewhere(Box::new(error))
     }
 }
 
 /// A place inside a stage is absolute and clean.
 pub(crate) fn inside(workdir: &str, path: &str) -> PathBuf {
     PathBuf::from(crate::config::workdir(workdir, path))
-}
-
-/// What went wrong with a directory of the stage.
-pub(crate) fn copy_failed(error: CopyError) -> Failure {
-    Failure::Here(error.into())
 }

@@ -1,15 +1,15 @@
 //! `stratum build`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use ::build::{Approved, Image, Published, Request, Workshop};
+use ::build::{Approved, Image, Mtime, Published, Request, Workshop};
 use oci::layer::CompressOptions;
 use oci::manifest::{Compression, Format};
 use oci::{Platform, Reference};
 use proof::Report;
-use rpm::{Keyring, Policy};
+use rpm::Keyring;
 use sandbox::{Isolation, Network, Rung};
 use transport::Location;
 
@@ -19,7 +19,7 @@ use crate::inputs::{self, Parsed, RegistryArguments};
 use crate::progress::{Progress, Style};
 use crate::session::{self, Session};
 use crate::summary::{self, Contents};
-use crate::output;
+use crate::{examine, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -126,9 +126,7 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let text = inputs.request.dockerfile.text.clone();
     let drawn = |error: &::build::BuildError| failure::of_build(error, &inputs.parsed_path, &text);
     let plan = ::build::plan(&inputs.request).map_err(|error| drawn(&error))?;
-    // Without a step that touches files there is nothing to isolate, and entering costs time.
-    let isolation = if plan.first_isolated().is_none() { Isolation::Exactly(Rung::None) } else { inputs.isolation };
-    let session = session::open(isolation, arguments.store.as_deref(), inputs.registries.clone(), environment)?;
+    let session = session::open(inputs.isolation, arguments.store.as_deref(), inputs.registries.clone(), environment)?;
     if let Some(first) = plan.first_isolated() {
         require_isolation(&session, first, &inputs)?;
         say_rung(&session, arguments.progress);
@@ -146,7 +144,6 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         observer: &observer,
         cancel: &session.cancel,
         owners: session.owners,
-        has_isolation: session.entered.rung != Rung::None,
     };
     let image = ::build::build(workshop, &resolved, &inputs.outputs).map_err(|error| drawn(&error))?;
     let contents = Contents::of(&image);
@@ -171,7 +168,7 @@ fn gate<'w>(
     };
     let mut report = None;
     let approved = image.approve(|image| {
-        let found = examine(image, session, keyring, environment)?;
+        let found = judge(image, session, keyring, environment)?;
         let verdict = found.gate().map_err(|refused| Failure::of(Status::Refused, &refused));
         report = Some(found);
         verdict
@@ -179,50 +176,27 @@ fn gate<'w>(
     Ok((approved, report))
 }
 
-fn examine(
+fn judge(
     image: &Image<'_>,
     session: &Session,
     keyring: &Keyring,
     environment: &Environment,
 ) -> Result<Report, Failure> {
-    let store = session.transports.store();
-    let folder = store.scratch().fresh_folder("proof").map_err(|error| {
-        Failure::new(Status::Environment, format!("{}: cannot make a folder: {error}", store.shown().display()))
-    })?;
-    // SQLite resolves symbolic links itself, so it must be given the real path, which only the user may traverse.
-    let scratch = store.shown().join(&folder);
-    session.entered.outside().run(|| judge(image, session, (keyring, environment), &scratch))
-}
-
-fn judge(
-    image: &Image<'_>,
-    session: &Session,
-    (keyring, environment): (&Keyring, &Environment),
-    scratch: &Path,
-) -> Result<Report, Failure> {
-    let collected = match (image.root(), image.base()) {
+    examine::examine(session, keyring, environment, |scratch| match (image.root(), image.base()) {
         (Some(root), _) => proof::from_tree(root.dir(), scratch),
         (None, Some(base)) => proof::from_image(&session.transports, base, scratch),
         (None, None) => Ok(Vec::new()),
-    };
-    let databases = collected.map_err(|error| Failure::of(Status::Refused, &error))?;
-    Ok(proof::examine(&databases, keyring, &Policy::at(environment.now), scratch))
+    })
 }
 
-fn require_isolation(
-    session: &Session,
-    first: &dockerfile::Instruction,
-    inputs: &Inputs,
-) -> Result<(), Failure> {
+fn require_isolation(session: &Session, first: &dockerfile::Instruction, inputs: &Inputs) -> Result<(), Failure> {
     if session.entered.rung != Rung::None {
         return Ok(());
     }
     let position = inputs.request.dockerfile.position(first.span.start);
     let line = crate::progress::shortened(&first.line);
-    let mut text = format!(
-        "{}:{}: `{line}` needs isolation, and none is possible here",
-        inputs.parsed_path, position.line
-    );
+    let mut text =
+        format!("{}:{}: `{line}` needs isolation, and none is possible here", inputs.parsed_path, position.line);
     for refused in &session.entered.refused {
         text = format!("{text}\n  {}: {}", refused.rung, refused.cause);
     }
@@ -262,7 +236,7 @@ fn read(arguments: &Arguments, environment: &Environment) -> Result<Inputs, Fail
     let request = Request {
         dockerfile,
         context: inputs::tree(tree),
-        context_mtime: is_commit.then_some(epoch),
+        context_mtime: mtime(epoch, is_commit),
         contexts: contexts.collect::<Result<BTreeMap<_, _>, Failure>>()?,
         build_args: inputs::build_args(&arguments.build_arg, environment).into_iter().collect(),
         target: arguments.target.clone(),
@@ -310,6 +284,12 @@ fn epoch(arguments: &Arguments, environment: &Environment, tree: &source::Tree) 
     }
     let time = source::context_time(&arguments.source, tree).map_err(|error| Failure::of(Status::Source, &error))?;
     Ok((time.seconds(), matches!(time, source::ContextTime::Commit(_))))
+}
+
+/// All files of a commit are as old as it; of others none is newer than the image.
+fn mtime(epoch: u64, is_commit: bool) -> Mtime {
+    let seconds = i64::try_from(epoch).unwrap_or(i64::MAX);
+    if is_commit { Mtime::Exactly(seconds) } else { Mtime::AtMost(seconds) }
 }
 
 fn compression(arguments: &Arguments) -> Result<CompressOptions, Failure> {

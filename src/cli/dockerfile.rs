@@ -42,7 +42,8 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
 }
 
 fn parse(file: &PathBuf) -> Result<(), Failure> {
-    let bytes = std::fs::read(file).map_err(|error| Failure::new(Status::Source, format!("{}: {error}", file.display())))?;
+    let bytes =
+        std::fs::read(file).map_err(|error| Failure::new(Status::Source, format!("{}: {error}", file.display())))?;
     match dockerfile::parse_tree_bytes(&bytes) {
         Ok(tree) => {
             output::result(&dockerfile::json::tree_json(&tree).to_string());

@@ -65,9 +65,9 @@ pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Parsed, 
     let path = match file {
         Some(file) if file.exists() => file.to_owned(),
         // As docker and buildah: a name that is not found as it is may be relative to the context.
-        Some(file) => Some(context.join(file)).filter(|path| path.exists()).ok_or_else(|| {
-            Failure::new(Status::Source, format!("{}: no such Dockerfile", file.display()))
-        })?,
+        Some(file) => Some(context.join(file))
+            .filter(|path| path.exists())
+            .ok_or_else(|| Failure::new(Status::Source, format!("{}: no such Dockerfile", file.display())))?,
         None => {
             let found = DOCKERFILES.iter().map(|name| context.join(name)).find(|path| path.exists());
             found.ok_or_else(|| {
@@ -92,7 +92,10 @@ pub(crate) fn context(directory: &Path, dockerfile: &Path, ignore: Option<&Path>
         Failure::new(Status::Source, format!("{}: the build context cannot be opened: {error}", directory.display()))
     })?;
     if !directory.is_dir() {
-        return Err(Failure::new(Status::Source, format!("{}: the build context is not a directory", directory.display())));
+        return Err(Failure::new(
+            Status::Source,
+            format!("{}: the build context is not a directory", directory.display()),
+        ));
     }
     let candidates = match ignore {
         Some(file) => vec![file.to_owned()],
@@ -116,8 +119,12 @@ pub(crate) fn named_context(text: &str) -> Result<(String, NamedContext), Failur
     let image = value.strip_prefix("docker-image://").or_else(|| value.strip_prefix("container-image://"));
     let is_location = ["docker://", "oci:", "oci-layout:", "store:"].iter().any(|prefix| value.starts_with(prefix));
     let context = match image {
-        Some(image) => NamedContext::Image(image.parse::<oci::Reference>().map(Location::Registry).map_err(|e| usage(&e.to_string()))?),
-        None if is_location => NamedContext::Image(value.parse().map_err(|e: transport::LocationError| usage(&e.to_string()))?),
+        Some(image) => NamedContext::Image(
+            image.parse::<oci::Reference>().map(Location::Registry).map_err(|e| usage(&e.to_string()))?,
+        ),
+        None if is_location => {
+            NamedContext::Image(value.parse().map_err(|e: transport::LocationError| usage(&e.to_string()))?)
+        }
         None if value.contains("://") => return Err(usage("URLs are not supported as contexts yet")),
         None => NamedContext::Tree(Arc::new(self::context(Path::new(value), Path::new("Dockerfile"), None)?)),
     };
@@ -156,10 +163,7 @@ pub(crate) fn repository(path: &Path) -> Result<RepositoryFile, Failure> {
 }
 
 /// How to reach registries: TLS, proxies, credentials.
-pub(crate) fn registries(
-    arguments: &RegistryArguments,
-    environment: &Environment,
-) -> Result<Options, Failure> {
+pub(crate) fn registries(arguments: &RegistryArguments, environment: &Environment) -> Result<Options, Failure> {
     let tls = if arguments.tls_verify { Tls::Verify } else { Tls::NoVerify };
     let proxies = Proxies {
         http: environment.proxy("http_proxy").map(str::to_owned),
@@ -169,9 +173,8 @@ pub(crate) fn registries(
     let bundle = |path: &Path| -> Result<CaBundle, Failure> {
         Ok(CaBundle { label: path.display().to_string(), pem: read(path, "the CA bundle")? })
     };
-    let system = environment.path("SSL_CERT_FILE").or_else(|| {
-        CA_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists())
-    });
+    let system =
+        environment.path("SSL_CERT_FILE").or_else(|| CA_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
     let http = ClientOptions {
         tls,
         roots: system.map(|path| bundle(&path)).transpose()?,

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use oci::Platform;
 use proof::{Report, Severity, verdict_name};
-use rpm::{Keyring, Policy, Verdict};
-use sandbox::{Isolation, Rung};
+use rpm::{Keyring, Verdict};
+use sandbox::Isolation;
 use transport::Location;
 
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::inputs::{self, RegistryArguments};
-use crate::{output, session};
+use crate::{examine, output, session};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -42,24 +42,19 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     };
     let keyring = Keyring::load(&arguments.keys).map_err(|error| usage(&error))?;
     let registries = inputs::registries(&arguments.registry, environment)?;
-    let isolation = Isolation::Exactly(Rung::None);
-    let session = session::open(isolation, arguments.store.as_deref(), registries, environment)?;
+    let session = session::open(Isolation::Auto, arguments.store.as_deref(), registries, environment)?;
     let image = session.transports.open(&location, &platform).map_err(|error| failure::of_transport(&error))?;
-    let store = session.transports.store();
-    let folder = store.scratch().fresh_folder("proof").map_err(|error| {
-        Failure::new(Status::Environment, format!("{}: cannot make a folder: {error}", store.shown().display()))
+    let report = examine::examine(&session, &keyring, environment, |scratch| {
+        proof::from_image(&session.transports, &image, scratch)
     })?;
-    let scratch = store.path(&folder);
-    let databases = proof::from_image(&session.transports, &image, &scratch)
-        .map_err(|error| Failure::of(Status::Refused, &error))?;
-    let report = proof::examine(&databases, &keyring, &Policy::at(environment.now), &scratch);
     if arguments.json {
         let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::of(Status::Bug, &error))?;
         output::result(&text);
     } else {
         table(&report);
     }
-    if arguments.keys.is_empty() {
+    let is_unreadable = |finding: &proof::Finding| finding.code == proof::Code::DatabaseUnreadable;
+    if arguments.keys.is_empty() && !report.findings.iter().any(is_unreadable) {
         return Ok(());
     }
     report.gate().map_err(|refused| {
@@ -71,11 +66,16 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 fn table(report: &Report) {
     let width = report.packages.iter().map(|package| package.label().len()).max().unwrap_or(0).min(60);
     for package in &report.packages {
-        let line = format!("{:width$}  {:<12}  {}", package.label(), verdict_name(&package.verdict), signer(&package.verdict));
+        let line =
+            format!("{:width$}  {:<12}  {}", package.label(), verdict_name(&package.verdict), signer(&package.verdict));
         output::result(line.trim_end());
     }
     for key in &report.imported_keys {
-        output::result(&format!("{:width$}  {:<12}  a key the image trusts; it proves nothing", key.label(), "imported-key"));
+        output::result(&format!(
+            "{:width$}  {:<12}  a key the image trusts; it proves nothing",
+            key.label(),
+            "imported-key"
+        ));
     }
     let counts = report.counts().iter().map(|(verdict, count)| format!("{count} {verdict}")).collect::<Vec<_>>();
     output::note(&format!("{} packages: {}", report.packages.len(), counts.join(", ")));

@@ -8,6 +8,7 @@ mod diagnostic;
 mod dockerfile;
 mod doctor;
 mod environment;
+mod examine;
 mod failure;
 mod inputs;
 mod inspect;

@@ -110,7 +110,9 @@ impl Progress {
 
 fn object(event: Event<'_>) -> serde_json::Value {
     match event {
-        Event::Resolved { name, location } => json!({"event": "resolved", "name": name, "location": location.to_string()}),
+        Event::Resolved { name, location } => {
+            json!({"event": "resolved", "name": name, "location": location.to_string()})
+        }
         Event::PullStarted { layer } => json!({"event": "pull-started", "layer": layer.digest, "size": layer.size}),
         Event::PullDone { layer, entries } => json!({"event": "pull-done", "layer": layer, "entries": entries}),
         Event::StageStarted { stage, base, steps } => {

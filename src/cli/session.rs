@@ -1,5 +1,6 @@
 //! From options to a sandbox that is entered and ways to images that are open.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,8 +30,8 @@ pub(crate) fn open(
     registries: Options,
     environment: &Environment,
 ) -> Result<Session, Failure> {
-    let (candidate, skipped) = store::choose(&candidates(place, environment))
-        .map_err(|error| Failure::of(Status::Environment, &error))?;
+    let (candidate, skipped) =
+        store::choose(&candidates(place, environment)).map_err(|error| Failure::of(Status::Environment, &error))?;
     let mut notes: Vec<String> = skipped.iter().map(|skipped| format!("store: passed over {skipped}")).collect();
     notes.push(format!("store: {} ({})", candidate.path.display(), candidate.origin));
     let options = EnterOptions { isolation, owned: vec![candidate.path.clone()] };
@@ -42,8 +43,9 @@ pub(crate) fn open(
     let Some(directory) = entered.owned.pop() else {
         return Err(Failure::new(Status::Bug, "the store's directory was not opened"));
     };
-    let owned = owners_key(&entered);
-    let store = Store::open(directory, &candidate.path, &owned).map_err(|error| Failure::of(Status::Environment, &error))?;
+    let (directory, shown) = own_part(directory, &candidate.path, &entered)?;
+    let opened = Store::open(directory, &shown, &owners_key(&entered));
+    let store = opened.map_err(|error| Failure::of(Status::Environment, &error))?;
     let cancel = Cancel::on_signals().map_err(|error| Failure::of(Status::Environment, &error))?;
     let registries = Registries::new(registries).map_err(|error| Failure::of(Status::Usage, &error))?;
     let transports = Transports::new(registries, Arc::new(store), entered.outside().pool());
@@ -80,6 +82,18 @@ fn is_volume(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
     device(path).is_some() && device(path) != device(Path::new("/var"))
+}
+
+/// The part of the store that belongs to whoever root is here: what another root made is out of reach.
+fn own_part(directory: OwnedFd, place: &Path, entered: &Entered) -> Result<(OwnedFd, PathBuf), Failure> {
+    let root = entered.ids.root_outside().map_or_else(|| "user".to_owned(), |(uid, gid)| format!("{uid}.{gid}"));
+    let shown = place.join(&root);
+    let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(&root);
+    let failed = |error: std::io::Error| {
+        Failure::new(Status::Environment, format!("{}: the store cannot be opened: {error}", shown.display()))
+    };
+    std::fs::create_dir_all(&path).map_err(failed)?;
+    Ok((store::open_directory(&path).map_err(failed)?, shown))
 }
 
 /// A name for the way ids are mapped: unpacked layers are of no use under another.

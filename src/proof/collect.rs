@@ -128,11 +128,7 @@ fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<Option<Owned
 ///
 /// # Errors
 /// [`CollectError`].
-pub fn from_image(
-    transports: &Transports,
-    image: &SourceImage,
-    scratch: &Path,
-) -> Result<Vec<Database>, CollectError> {
+pub fn from_image(transports: &Transports, image: &SourceImage, scratch: &Path) -> Result<Vec<Database>, CollectError> {
     let wanted = |path: &Path| {
         let directory = path.parent().and_then(Path::to_str).unwrap_or_default();
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();

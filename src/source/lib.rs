@@ -4,8 +4,8 @@
 //! that was not asked for, nothing outside the directory is reached (a symbolic link that leads out ends inside),
 //! and nothing is written.
 
-pub mod glob;
 mod epoch;
+pub mod glob;
 mod tree;
 
 pub use epoch::{ContextTime, context_time};

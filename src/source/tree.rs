@@ -107,7 +107,9 @@ pub enum TreeError {
         source: glob::BadPattern,
     },
     /// More than anyone means to copy.
-    #[error("{tree}: more than {MAX_ENTRIES} entries, or more than {MAX_DEPTH} directories in each other; leave some out with an ignore file")]
+    #[error(
+        "{tree}: more than {MAX_ENTRIES} entries, or more than {MAX_DEPTH} directories in each other; leave some out with an ignore file"
+    )]
     TooLarge {
         /// The tree.
         tree: PathBuf,
@@ -163,9 +165,10 @@ impl Tree {
             // A pipe put in the file's place must not hang us.
             let fd = self.open_path(path, OFlags::RDONLY | OFlags::NONBLOCK)?;
             let stat = rustix::fs::fstat(&fd).map_err(|error| self.io(path, "examine a file", error))?;
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => Ok(File::from(fd)),
-                _ => Err(self.io(path, "open a file that is no longer one", rustix::io::Errno::INVAL)),
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                Ok(File::from(fd))
+            } else {
+                Err(self.io(path, "open a file that is no longer one", rustix::io::Errno::INVAL))
             }
         })
     }
@@ -243,7 +246,6 @@ impl Tree {
             FileType::RegularFile | FileType::Unknown => Kind::File(u64::try_from(stat.st_size).unwrap_or(0)),
         };
         let is_linked = stat.st_nlink > 1 && matches!(kind, Kind::File(_));
-        #[expect(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "differs by architecture")]
         let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
         Entry {
             path: path.to_owned(),
@@ -267,16 +269,13 @@ impl Tree {
     fn find(&self, source: &OsStr) -> Result<Vec<PathBuf>, TreeError> {
         let clean = clean(source);
         let missing = || TreeError::Missing { path: PathBuf::from(source), tree: self.shown.clone() };
-        let mut found = vec![PathBuf::new()];
-        if glob::is_pattern(clean.as_os_str().as_bytes()) {
-            found = self.expand(&clean)?;
+        let found = if glob::is_pattern(clean.as_os_str().as_bytes()) {
+            self.expand(&clean)?
         } else {
-            self.open_path(&clean, OFlags::PATH).map_err(|error| match error {
-                TreeError::Missing { .. } => missing(),
-                other => other,
-            })?;
-            found[0].clone_from(&clean);
-        }
+            self.open_path(&clean, OFlags::PATH)
+                .map_err(|error| if matches!(error, TreeError::Missing { .. }) { missing() } else { error })?;
+            vec![clean]
+        };
         if found.is_empty() {
             return Err(missing());
         }

@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn transports_of_other_tools_are_named() {
         let error = "containers-storage:x".parse::<Location>().unwrap_err().to_string();
-        assert!(error.starts_with("`containers-storage:x`: transport `containers-storage` is not supported"), "{error}");
+        assert!(
+            error.starts_with("`containers-storage:x`: transport `containers-storage` is not supported"),
+            "{error}"
+        );
         assert!("oci:".parse::<Location>().is_err());
     }
 }

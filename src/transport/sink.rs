@@ -39,9 +39,7 @@ enum Inner {
 impl<'t> Sink<'t> {
     pub(crate) fn open(transports: &'t Transports, location: &Location) -> Result<Self, TransportError> {
         let layout = match location {
-            Location::Layout { path, .. } => {
-                Some(transports.files.install(|| LayoutWriter::create_or_open(path))?)
-            }
+            Location::Layout { path, .. } => Some(transports.files.install(|| LayoutWriter::create_or_open(path))?),
             Location::Registry(_) | Location::Store(_) => None,
         };
         Ok(Self { transports, location: location.clone(), layout })
@@ -166,16 +164,15 @@ impl<'t> Sink<'t> {
                 }
                 Ok(())
             }
-            (Location::Layout { name, .. }, Some(layout)) => Ok(self
-                .transports
-                .files
-                .install(|| layout.put_manifest(descriptor, bytes, name.as_deref()))?),
+            (Location::Layout { name, .. }, Some(layout)) => {
+                Ok(self.transports.files.install(|| layout.put_manifest(descriptor, bytes, name.as_deref()))?)
+            }
             (Location::Layout { .. } | Location::Store(_), _) => {
                 self.transports.store.keep_blob(bytes)?;
                 let name = match &self.location {
                     Location::Store(name) if name.is_empty() => descriptor.digest.to_string(),
                     Location::Store(name) => name.clone(),
-                    other => other.to_string(),
+                    Location::Registry(_) | Location::Layout { .. } => self.location.to_string(),
                 };
                 Ok(self.transports.store.keep_image(&StoredImage { name, manifest: descriptor.clone() })?)
             }

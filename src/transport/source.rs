@@ -134,9 +134,7 @@ fn small_blob(
     descriptor: &Descriptor,
 ) -> Result<Vec<u8>, TransportError> {
     match location {
-        Location::Registry(reference) => {
-            Ok(transports.registries.small_blob(reference, descriptor, MAX_CONFIG)?)
-        }
+        Location::Registry(reference) => Ok(transports.registries.small_blob(reference, descriptor, MAX_CONFIG)?),
         Location::Layout { path, .. } => {
             transports.files.install(|| Ok(Layout::open(path)?.small_blob(descriptor, MAX_CONFIG as u64)?))
         }
