@@ -200,7 +200,8 @@ fn require_isolation(session: &Session, first: &dockerfile::Instruction, inputs:
     for refused in &session.entered.refused {
         text = format!("{text}\n  {}: {}", refused.rung, refused.cause);
     }
-    let help = session.entered.refused.first().map_or("see `stratum doctor`", |refused| refused.remedy.as_str());
+    // The lowest rung asks for least, so what keeps it away is what to change.
+    let help = session.entered.refused.last().map_or("see `stratum doctor`", |refused| refused.remedy.as_str());
     Err(Failure::new(Status::Environment, text).help(help))
 }
 

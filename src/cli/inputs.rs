@@ -101,15 +101,18 @@ pub(crate) fn context(directory: &Path, dockerfile: &Path, ignore: Option<&Path>
         Some(file) => vec![file.to_owned()],
         None => source::ignore_candidates(directory, dockerfile),
     };
+    let mut text = String::new();
     let found = candidates.iter().find(|path| path.exists());
-    let patterns = found.map(|path| patterns(path)).transpose()?;
-    Ok(Tree::new(root, directory, patterns, None))
-}
-
-fn patterns(path: &Path) -> Result<Patterns, Failure> {
-    let bytes = read(path, "the ignore file")?;
-    let text = String::from_utf8_lossy(&bytes);
-    Patterns::parse(&text).map_err(|error| Failure::new(Status::Source, format!("{}: {error}", path.display())))
+    if let Some(path) = found {
+        text = String::from_utf8_lossy(&read(path, "the ignore file")?).into_owned();
+    }
+    // Where there is no other place the store is in the current directory, which is often the context.
+    text.push_str("\n.stratum\n");
+    let patterns = Patterns::parse(&text).map_err(|error| {
+        let path = found.map_or(directory, PathBuf::as_path);
+        Failure::new(Status::Source, format!("{}: {error}", path.display()))
+    })?;
+    Ok(Tree::new(root, directory, Some(patterns), None))
 }
 
 /// `--build-context NAME=VALUE`.

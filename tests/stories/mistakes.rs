@@ -224,3 +224,14 @@ fn usage_mistakes_end_with_2() {
     }
     scratch.stratum(&["build", &scratch.at("nowhere")]).run().expect(3).says("no Containerfile or Dockerfile");
 }
+
+#[test]
+fn a_store_in_the_context_is_not_copied() {
+    let scratch = Scratch::new();
+    let context = scratch.context("context", "FROM scratch\nCOPY . /all/\n");
+    let store = format!("{context}/.stratum");
+    let output = format!("oci:{}", scratch.at("image"));
+    scratch.stratum(&["build", "--store", &store, "-o", &output, "."]).dir(&context).run().expect(0);
+    let image = crate::support::image::Image::in_layout(scratch.path().join("image"), None);
+    assert_eq!(image.top_layer().names(), ["all", "all/Dockerfile"]);
+}
