@@ -199,7 +199,7 @@ fn open_directory(root: BorrowedFd<'_>, relative: &Path) -> Result<OwnedFd, Copy
 }
 
 fn io_error(path: &Path, action: &'static str, error: rustix::io::Errno) -> CopyError {
-    CopyError::Io { path: path.to_owned(), action, source: error.into() }
+    CopyError::Io { path: Path::new("/").join(path), action, source: error.into() }
 }
 
 struct Target<'a> {

@@ -1,6 +1,6 @@
 //! What can go wrong, where, and whose turn it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dockerfile::expand::ExpandError;
 use dockerfile::{Diagnostic, Span, StageError};
@@ -185,23 +185,29 @@ pub enum InstructionError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The step ended badly.
-    #[error("{}", ended(.exit))]
+    #[error("{}", ended(.exit, .full.as_deref()))]
     Failed {
         /// How.
         exit: Exit,
+        /// The store, if it has no room left.
+        full: Option<PathBuf>,
         /// Its last lines, both streams together.
         tail: String,
     },
 }
 
-fn ended(exit: &Exit) -> String {
-    match exit {
+fn ended(exit: &Exit, full: Option<&Path>) -> String {
+    let how = match exit {
         Exit::Code(code) => format!("the command ended with status {code}"),
         Exit::Signal(9) => "the command was killed by signal 9".to_owned(),
         Exit::Signal(signal) => format!("the command was ended by signal {signal}"),
         Exit::OutOfMemory => "the command was killed because memory ran out".to_owned(),
         Exit::TimedOut => "the command ran out of time".to_owned(),
         Exit::Cancelled => "the command was cancelled".to_owned(),
+    };
+    match full {
+        Some(store) => format!("{how}; the store has no room left ({})", store.display()),
+        None => how,
     }
 }
 
@@ -311,6 +317,7 @@ impl InstructionError {
             | Self::User(_) => Class::Source,
             Self::Copy(error) => of_layer(error),
             Self::Run(_) => Class::Environment,
+            Self::Failed { full: Some(_), .. } => Class::Environment,
             Self::Failed { .. } => Class::Step,
         }
     }

@@ -271,7 +271,7 @@ fn duplicate(root: &sandbox::Root, name: &str) -> Result<Arc<Tree>, Failure> {
     let directory = root.dir().try_clone_to_owned().map_err(|source| {
         BuildError::Store(store::StoreError::Io { path: name.into(), action: "open the tree of a stage", source })
     })?;
-    Ok(Arc::new(Tree::new(directory, name.as_ref(), None, None)))
+    Ok(Arc::new(Tree::new(directory, name.as_ref(), None)))
 }
 
 /// ADD unpacks local archives; until that is executed they are refused rather than copied.

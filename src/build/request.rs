@@ -7,6 +7,7 @@ use dockerfile::Dockerfile;
 use oci::Platform;
 use oci::layer::CompressOptions;
 use oci::manifest::Format;
+use rayon::ThreadPool;
 use sandbox::Network;
 use source::Tree;
 use transport::Location;
@@ -79,4 +80,18 @@ pub struct RepositoryFile {
     pub name: String,
     /// Its content.
     pub content: Vec<u8>,
+}
+
+impl Request {
+    /// Lets `threads` open the files of all contexts: they may do what the user may, this process perhaps not.
+    pub fn read_through(&self, threads: &Arc<ThreadPool>) {
+        if let Context::Tree(tree) = &self.context {
+            tree.read_through(threads);
+        }
+        for context in self.contexts.values() {
+            if let NamedContext::Tree(tree) = context {
+                tree.read_through(threads);
+            }
+        }
+    }
 }

@@ -56,7 +56,12 @@ pub(crate) fn run(
     };
     let root = stage.root(&around.workshop)?;
     let exit = sandbox::run(root, &step, around.workshop.cancel, &mut output)?;
-    if exit == Exit::Code(0) { Ok(()) } else { Err(InstructionError::Failed { exit, tail: tail.text() }.into()) }
+    if exit == Exit::Code(0) {
+        return Ok(());
+    }
+    let store = around.workshop.store;
+    let full = store.is_full().then(|| store.shown().to_owned());
+    Err(InstructionError::Failed { exit, full, tail: tail.text() }.into())
 }
 
 fn refuse_unsupported(flags: &RunFlags, heredocs: &[Heredoc]) -> Result<(), InstructionError> {

@@ -127,6 +127,7 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let drawn = |error: &::build::BuildError| failure::of_build(error, &inputs.parsed_path, &text);
     let plan = ::build::plan(&inputs.request).map_err(|error| drawn(&error))?;
     let session = session::open(inputs.isolation, arguments.store.as_deref(), inputs.registries.clone(), environment)?;
+    inputs.request.read_through(&session.entered.outside().pool());
     if let Some(first) = plan.first_isolated() {
         require_isolation(&session, first, &inputs)?;
         say_rung(&session, arguments.progress);

@@ -112,7 +112,7 @@ pub(crate) fn context(directory: &Path, dockerfile: &Path, ignore: Option<&Path>
         let path = found.map_or(directory, PathBuf::as_path);
         Failure::new(Status::Source, format!("{}: {error}", path.display()))
     })?;
-    Ok(Tree::new(root, directory, Some(patterns), None))
+    Ok(Tree::new(root, directory, Some(patterns)))
 }
 
 /// `--build-context NAME=VALUE`.

@@ -7,7 +7,7 @@ use super::*;
 
 fn tree(directory: &Path, ignore: &str) -> Tree {
     let root = std::fs::File::open(directory).unwrap().into();
-    Tree::new(root, Path::new("context"), Some(Patterns::parse(ignore).unwrap()), None)
+    Tree::new(root, Path::new("context"), Some(Patterns::parse(ignore).unwrap()))
 }
 
 fn fill(directory: &Path) {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dockerfile::ignore::Patterns;
 use rayon::ThreadPool;
@@ -26,7 +26,7 @@ pub struct Tree {
     shown: PathBuf,
     ignore: Option<Patterns>,
     /// Threads that may read what the user may, where this thread may not.
-    reader: Option<Arc<ThreadPool>>,
+    reader: OnceLock<Arc<ThreadPool>>,
 }
 
 /// One file of a tree.
@@ -118,11 +118,14 @@ pub enum TreeError {
 
 impl Tree {
     /// The tree below `root`; `shown` is its name in messages.
-    ///
-    /// With `reader`, everything is opened by its threads.
     #[must_use]
-    pub fn new(root: OwnedFd, shown: &Path, ignore: Option<Patterns>, reader: Option<Arc<ThreadPool>>) -> Self {
-        Self { root, shown: shown.to_owned(), ignore, reader }
+    pub fn new(root: OwnedFd, shown: &Path, ignore: Option<Patterns>) -> Self {
+        Self { root, shown: shown.to_owned(), ignore, reader: OnceLock::new() }
+    }
+
+    /// From now on everything is opened by these threads; the first call counts.
+    pub fn read_through(&self, threads: &Arc<ThreadPool>) {
+        self.reader.get_or_init(|| Arc::clone(threads));
     }
 
     /// The tree's name in messages.
@@ -174,7 +177,7 @@ impl Tree {
     }
 
     fn as_reader<T: Send>(&self, read: impl FnOnce() -> T + Send) -> T {
-        match &self.reader {
+        match self.reader.get() {
             Some(pool) => pool.install(read),
             None => read(),
         }

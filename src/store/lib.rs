@@ -152,6 +152,13 @@ impl Store {
         }
     }
 
+    /// Whether there is practically no room left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        const LITTLE: u64 = 64 << 10;
+        rustix::fs::fstatvfs(&self.directory).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < LITTLE)
+    }
+
     fn layer_name(&self, diff_id: &DiffId) -> PathBuf {
         Path::new("layers").join(&self.owners).join(diff_id.0.hex())
     }

@@ -199,6 +199,22 @@ fn an_unreadable_file_is_named() {
 }
 
 #[test]
+fn a_private_context_of_root_is_read_though_root_inside_is_another() {
+    let scratch = Scratch::new();
+    let context = scratch.context("private/context", "FROM base\nCOPY secret /\n");
+    scratch.write("private/context/secret", "x");
+    for (path, mode) in [("private/context/secret", 0o600), ("private/context/Dockerfile", 0o600), ("private", 0o700)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(scratch.path().join(path), mode).unwrap();
+    }
+    let base = format!("base=oci:{}:42", testdata("base/oci").display());
+    let output = format!("oci:{}", scratch.at("private/image"));
+    scratch.stratum(&["build", "--build-context", &base, "-o", &output, &context]).run().expect(0);
+    let image = crate::support::image::Image::in_layout(scratch.path().join("private/image"), None);
+    assert_eq!(image.top_layer().text("secret"), "x");
+}
+
+#[test]
 fn a_broken_repository_file_is_shown_with_its_line() {
     let scratch = Scratch::new();
     let context = scratch.context("context", "FROM scratch\n");
@@ -234,4 +250,24 @@ fn a_store_in_the_context_is_not_copied() {
     scratch.stratum(&["build", "--store", &store, "-o", &output, "."]).dir(&context).run().expect(0);
     let image = crate::support::image::Image::in_layout(scratch.path().join("image"), None);
     assert_eq!(image.top_layer().names(), ["all", "all/Dockerfile"]);
+}
+
+#[test]
+fn a_step_that_fills_the_disk_is_the_environments_fault() {
+    if !crate::support::is_root() {
+        let _skipped: Option<()> = crate::support::skip("only root can mount a small file system");
+        return;
+    }
+    let scratch = Scratch::new();
+    let small = scratch.folder("small");
+    let mount = |command: &mut std::process::Command| assert!(command.status().unwrap().success(), "{command:?}");
+    mount(std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "none"]).arg(&small));
+    let context = scratch.context("context", "FROM base\nRUN head -c 30000000 /dev/zero > /big\n");
+    let base = format!("base=oci:{}:42", testdata("base/oci").display());
+    let store = scratch.at("small/store");
+    let outcome = scratch.stratum(&["build", "--store", &store, "--build-context", &base, &context]).run();
+    let left = scratch.listing("small/store").iter().filter(|path| path.contains("scratch/")).count();
+    mount(std::process::Command::new("umount").arg(&small));
+    outcome.expect(6).says("the store has no room left");
+    assert_eq!(left, 0, "the scratch folder is still there");
 }

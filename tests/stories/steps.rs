@@ -156,3 +156,27 @@ fn a_stage_can_be_built_on_a_stage_and_copied_from() {
         assert!(tree.has("two") && !tree.has("one"));
     });
 }
+
+#[test]
+fn both_families_of_media_types_and_all_compressions_are_written() {
+    let builder = Builder::new(Person::Me).unwrap();
+    let layer_type = |image: &Image| image.manifest["layers"][2]["mediaType"].as_str().unwrap().to_owned();
+    for (arguments, manifest, layer) in [
+        (["--format", "oci", "--compression", "gzip:9"], "oci.image.manifest.v1+json", "oci.image.layer.v1.tar+gzip"),
+        (["--format", "oci", "--compression", "none"], "oci.image.manifest.v1+json", "oci.image.layer.v1.tar"),
+        (
+            ["--format", "docker", "--compression", "gzip"],
+            "docker.distribution.manifest.v2+json",
+            "docker.image.rootfs.diff.tar.gzip",
+        ),
+    ] {
+        builder.build_with("FROM base\nRUN echo x > /x\nSHELL [\"/bin/ash\", \"-c\"]\n", &arguments).expect(0);
+        let image = builder.image();
+        assert_eq!(image.manifest["mediaType"], format!("application/vnd.{manifest}"));
+        assert_eq!(layer_type(&image), format!("application/vnd.{layer}"));
+        assert_eq!(image.config["config"]["Shell"][0], "/bin/ash");
+        std::fs::remove_dir_all(builder.scratch.path().join("image")).unwrap();
+    }
+    let outcome = builder.build_with("FROM base\nRUN echo x > /x\n", &["--format", "docker", "--compression", "zstd"]);
+    outcome.expect(3).says("use gzip, or --format oci");
+}
