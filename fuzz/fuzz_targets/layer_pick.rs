@@ -9,6 +9,7 @@ fuzz_target!(|layers: &[u8]| {
     let layer = Limits { unpacked_bytes: 16 << 20, entries: 10_000, ..Limits::default() };
     let limits = PickLimits { layer, picked_bytes: 16 << 20, picked_files: 1000 };
     let mut picker = Picker::new(directory.path(), limits, |_| true);
+    let layers = with_checksums(layers);
     let (lower, upper) = layers.split_at(layers.len() / 1024 * 512);
     if picker.layer(lower).is_ok() {
         let _outcome = picker.layer(upper);

@@ -23,7 +23,12 @@ pub(crate) fn examine(
     // SQLite resolves symbolic links itself, so it must be given the real path, which only the user may traverse.
     let scratch = store.shown().join(folder);
     session.entered.outside().run(|| {
-        let databases = collect(&scratch).map_err(|error| Failure::of(Status::Refused, &error))?;
-        Ok(proof::examine(&databases, keyring, &Policy::at(environment.now), &scratch))
+        let databases = collect(&scratch).map_err(|error| Failure::of(Status::Refused, &error));
+        let report = databases.map(|found| proof::examine(&found, keyring, &Policy::at(environment.now), &scratch));
+        // These files are the user's, so root inside could not remove them with the rest.
+        if let Err(error) = std::fs::remove_dir_all(&scratch) {
+            tracing::debug!(path = %scratch.display(), %error, "copies of package databases left for the next run");
+        }
+        report
     })
 }

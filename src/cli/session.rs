@@ -44,6 +44,8 @@ pub(crate) fn open(
         return Err(Failure::new(Status::Bug, "the store's directory was not opened"));
     };
     let (directory, shown) = own_part(directory, &candidate.path, &entered)?;
+    // Some of it belongs to the user and some to root inside; only these threads may remove both.
+    entered.outside().run(|| store::remove_left_overs(&shown));
     let opened = Store::open(directory, &shown, &owners_key(&entered));
     let store = opened.map_err(|error| Failure::of(Status::Environment, &error))?;
     let cancel = Cancel::on_signals().map_err(|error| Failure::of(Status::Environment, &error))?;

@@ -27,7 +27,7 @@ use oci::DiffId;
 pub use blobs::PendingBlob;
 pub use images::StoredImage;
 pub use place::{Candidate, NoPlace, Skipped, choose};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, remove_left_overs};
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `directory`, making its folders, and removes what dead processes left.
+    /// Opens the store in `directory`, making its folders. What dead processes left goes with [`remove_left_overs`].
     ///
     /// `shown` is the path for messages. `owners` names how ids are mapped here: unpacked layers are shared only
     /// between processes that say the same.
@@ -100,7 +100,6 @@ impl Store {
             make_folder(&root, shown, Path::new(name))?;
         }
         make_folder(&root, shown, &Path::new("layers").join(owners))?;
-        scratch::remove_left_overs(&root.join("scratch"));
         let directory = Arc::new(directory);
         let scratch = Scratch::create(&directory, &root, shown)?;
         Ok(Self { directory, root, shown: shown.to_owned(), owners: owners.to_owned(), scratch })

@@ -82,9 +82,11 @@ fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Removes scratch folders whose lock nobody holds: their process was killed.
-pub(crate) fn remove_left_overs(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+/// Removes the scratch folders of the store at `store` whose lock nobody holds: their process was killed.
+///
+/// To be called by whoever may remove the files of every identity that worked there.
+pub fn remove_left_overs(store: &Path) {
+    let Ok(entries) = std::fs::read_dir(store.join("scratch")) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let is_free = match File::open(path.join(LOCK)) {
             Ok(lock) => lock.try_lock().is_ok(),

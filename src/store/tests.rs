@@ -44,6 +44,7 @@ fn what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not() {
     std::fs::create_dir_all(&left).unwrap();
     std::fs::write(directory.path().join("scratch/999999-0/lock"), "").unwrap();
     std::fs::set_permissions(&left, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    remove_left_overs(directory.path());
     let second = store(directory.path());
     assert_eq!(names(&directory.path().join("scratch")).len(), 2);
     drop((living, second));

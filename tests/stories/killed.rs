@@ -90,3 +90,12 @@ fn a_registry_killed_in_the_middle_is_a_remote_failure() {
     running.wait().expect(7);
     assert_eq!(scratch_folders(&story), 0);
 }
+
+#[test]
+fn a_build_with_proof_leaves_nothing_in_the_scratch() {
+    let Some(mut story) = story(Person::Me, "FROM base\nRUN true\n") else { return };
+    let keys = story.scratch.copy(&testdata("base/keys"), "keys");
+    story.arguments.splice(1..1, ["--keys".to_owned(), keys]);
+    story.scratch.stratum(&story.arguments).run().expect(0);
+    assert_eq!(scratch_folders(&story), 0);
+}
