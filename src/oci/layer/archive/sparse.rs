@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use tar::GnuSparseHeader;
 
-use super::{Segment, number, pax};
+use super::fields::number;
+use super::{Segment, pax};
 
 /// Pieces in the most scattered file read.
 pub(super) const MAX_EXTENTS: usize = 1 << 18;

@@ -64,17 +64,6 @@ fn numbers_that_no_file_has_are_refused() {
 }
 
 #[test]
-fn numbers_are_octal_or_base_256() {
-    assert_eq!(number(b"0000644\0"), Some(0o644));
-    assert_eq!(number(b"  644 \0\0"), Some(0o644));
-    assert_eq!(number(b"\0\0\0"), Some(0));
-    assert_eq!(number(b"648"), None);
-    assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 1, 0]), Some(256));
-    assert_eq!(number(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe]), Some(-2));
-    assert_eq!(number(&[0xff; 12]), Some(-1));
-}
-
-#[test]
 fn a_tar_that_is_cut_short_is_an_error_anywhere_but_between_entries() {
     let tar = Tar::default().file("a", "content").file("b", "more");
     for length in 0..tar.bytes.len() {
