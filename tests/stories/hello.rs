@@ -76,7 +76,7 @@ fn the_files_are_those_a_container_expects() {
     check_node(&tree, "var/spool/mail", (0o2775, 0, 12));
     assert!(tree.text("etc/passwd").ends_with("hello:x:1001:1001:hello:/var/lib/hello:/bin/sh\n"));
     assert!(tree.has("etc/greeting") && !tree.has("etc/greeting/greeting.conf"), "the whiteout does not hide the file");
-    assert!(!tree.has("work") && !tree.has("srv/hello/index.html.in"), "the first stage shows");
+    assert!(!tree.has("render") && !tree.has("srv/hello/index.html.in"), "the first stage shows");
     assert_eq!(tree.at("bin").kind, Kind::Symlink("usr/bin".into()));
 }
 
