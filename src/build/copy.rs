@@ -11,10 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use oci::layer::open_inside;
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat,
-    fchmod, fgetxattr, flistxattr, fsetxattr, linkat, mkdirat, mkfifoat, openat, openat2, readlinkat, statat,
-    symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
+    fgetxattr, flistxattr, fsetxattr, linkat, mkdirat, mkfifoat, openat, readlinkat, statat, symlinkat, unlinkat,
+    utimensat,
 };
 use source::{Entry, Kind, Tree, TreeError};
 
@@ -192,10 +193,8 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
 }
 
 fn open_directory(root: BorrowedFd<'_>, relative: &Path) -> Result<OwnedFd, CopyError> {
-    let name = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat2(root, name, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
-        .map_err(|error| io_error(&Path::new("/").join(relative), "open a directory", error))
+    open_inside(root, relative, OFlags::RDONLY | OFlags::DIRECTORY)
+        .map_err(|error| io_error(relative, "open a directory", error))
 }
 
 fn io_error(path: &Path, action: &'static str, error: rustix::io::Errno) -> CopyError {

@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
-use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags, fchown, fsetxattr, openat2};
+use oci::layer::open_inside;
+use rustix::fs::{Gid, Mode, OFlags, Uid, XattrFlags, fchown, fsetxattr};
 
 /// A numeric user and group, as inside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +119,8 @@ const MAX_FILE: u64 = 16 << 20;
 
 /// The lines of a file of the image; a missing or unreadable one has none.
 fn read(root: BorrowedFd<'_>, path: &str) -> Vec<String> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let Ok(fd) = openat2(root, path, flags, Mode::empty(), resolve) else { return Vec::new() };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let Ok(fd) = open_inside(root, Path::new(path), flags) else { return Vec::new() };
     let reader = BufReader::new(std::fs::File::from(fd).take(MAX_FILE));
     reader.split(b'\n').map_while(Result::ok).map(|line| String::from_utf8_lossy(&line).into_owned()).collect()
 }

@@ -133,8 +133,16 @@ fn check_shape(found: &OwnedFd, shape: Shape) -> io::Result<()> {
 
 /// Opens a path of the tree, with the tree's root as root.
 pub(crate) fn open_in(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    const RETRIES: u32 = 64;
     let flags = flags | OFlags::CLOEXEC;
-    rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+    for _ in 0..RETRIES {
+        match rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            // A rename or mount elsewhere made the kernel unsure of a `..` on the way (openat2(2)).
+            Err(rustix::io::Errno::AGAIN) => {}
+            answer => return answer,
+        }
+    }
+    Err(rustix::io::Errno::AGAIN)
 }
 
 /// The names of a path, without `/`, `.` and `..`; the latter cannot climb above the root.

@@ -9,8 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use dockerfile::ignore::Patterns;
+use oci::layer::open_inside;
 use rayon::ThreadPool;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat2, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, readlinkat, statat};
 
 use crate::glob;
 
@@ -184,9 +185,7 @@ impl Tree {
     }
 
     fn open_path(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, TreeError> {
-        let name = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(self.root.as_fd(), name, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(|error| {
+        open_inside(self.root.as_fd(), path, flags).map_err(|error| {
             if matches!(error, rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) {
                 TreeError::Missing { path: path.to_owned(), tree: self.shown.clone() }
             } else {

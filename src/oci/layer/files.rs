@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
 use rustix::io::{self, Errno};
@@ -24,6 +26,14 @@ pub(super) struct Name {
 /// Opens `path` with every symlink resolved as if `root` were `/`; the empty path is the root.
 pub(super) fn open_in_root(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     open(root, path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Opens `path` with every symbolic link and every `..` resolved as if `root` were `/`; the empty path is the root.
+///
+/// # Errors
+/// What the kernel says (openat2(2)); a walk that a rename elsewhere made unsure is tried again first.
+pub fn open_inside(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    open_in_root(root, path.as_os_str().as_bytes(), flags)
 }
 
 /// Opens `path` below `root` if no component of it is a symlink; the empty path is the root.
