@@ -9,7 +9,7 @@ use oci::DiffId;
 use oci::layer::{ApplyOptions, Limits};
 use sandbox::Cancel;
 use store::StoreError;
-use transport::SourceImage;
+use transport::{Keep, Location, SourceImage};
 
 use crate::error::UnpackError;
 use crate::{BuildError, Event, Workshop};
@@ -85,7 +85,7 @@ fn fetch(workshop: &Workshop<'_>, image: &SourceImage, position: usize, diff_id:
         source,
     })?;
     let limits = Limits::default();
-    let mut tar = workshop.transports.layer_tar(image, position)?;
+    let mut tar = workshop.transports.layer_tar(image, position, keep(workshop, image))?;
     let options = ApplyOptions { owners: workshop.owners.of_layers(), limits };
     let stoppable = Stoppable { reader: &mut tar, cancel: workshop.cancel };
     let applied = oci::layer::apply(stoppable, std::os::fd::AsFd::as_fd(&directory), &options)?;
@@ -101,6 +101,16 @@ fn fetch(workshop: &Workshop<'_>, image: &SourceImage, position: usize, diff_id:
     }
     store.keep_layer(diff_id, &folder).map_err(|error: StoreError| UnpackError::Store(error))?;
     Ok(applied.entries)
+}
+
+/// A layer that must travel to a destination later is kept: the network is asked once.
+fn keep(workshop: &Workshop<'_>, image: &SourceImage) -> Keep {
+    let Location::Registry(from) = &image.location else { return Keep::Nothing };
+    let is_elsewhere = |to: &Location| match to {
+        Location::Registry(to) => to.registry() != from.registry(),
+        Location::Layout { .. } | Location::Store(_) => true,
+    };
+    if workshop.outputs.iter().any(is_elsewhere) { Keep::Blob } else { Keep::Nothing }
 }
 
 /// Stops reading when the build is told to stop.

@@ -65,14 +65,9 @@ pub struct Published {
 }
 
 impl<'w> Image<'w> {
-    /// Writes a stage's new layers to `outputs` and puts the image together.
-    pub(crate) fn write(
-        workshop: Workshop<'w>,
-        request: &Request,
-        mut stage: Stage<'_>,
-        outputs: &[Location],
-    ) -> Result<Self, BuildError> {
-        let mut outputs = open(&workshop, outputs)?;
+    /// Writes a stage's new layers to all outputs and puts the image together.
+    pub(crate) fn write(workshop: Workshop<'w>, request: &Request, mut stage: Stage<'_>) -> Result<Self, BuildError> {
+        let mut outputs = open(&workshop)?;
         let chain = stage.whole_chain();
         let mut parts = Parts::default();
         for (position, link) in chain.iter().enumerate() {
@@ -128,9 +123,9 @@ impl<'w> Image<'w> {
     }
 }
 
-fn open<'w>(workshop: &Workshop<'w>, locations: &[Location]) -> Result<Vec<Output<'w>>, BuildError> {
+fn open<'w>(workshop: &Workshop<'w>) -> Result<Vec<Output<'w>>, BuildError> {
     let mut outputs: Vec<Output<'w>> = Vec::new();
-    for location in locations {
+    for location in workshop.outputs {
         if let Location::Registry(tag) = location {
             let is_same = |output: &&mut Output<'w>| matches!(output.sink.location(), Location::Registry(known) if known.name() == tag.name());
             if let Some(output) = outputs.iter_mut().find(is_same) {

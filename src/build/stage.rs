@@ -30,6 +30,8 @@ pub struct Workshop<'w> {
     pub cancel: &'w Cancel,
     /// How owners are kept.
     pub owners: Owners,
+    /// Where the image goes.
+    pub outputs: &'w [Location],
 }
 
 impl std::fmt::Debug for Workshop<'_> {
@@ -67,15 +69,11 @@ pub(crate) struct Stage<'r> {
 /// The stages that are done, by number.
 pub(crate) type Done<'r> = BTreeMap<usize, Stage<'r>>;
 
-/// Builds the plan's target; new layers grow into `outputs` (several locations at once, or none).
+/// Builds the plan's target; new layers grow into all of [`Workshop::outputs`] at once.
 ///
 /// # Errors
 /// [`BuildError`]; nothing of the image has a name anywhere then.
-pub fn build<'w>(
-    workshop: Workshop<'w>,
-    plan: &ResolvedPlan<'_>,
-    outputs: &[Location],
-) -> Result<Image<'w>, BuildError> {
+pub fn build<'w>(workshop: Workshop<'w>, plan: &ResolvedPlan<'_>) -> Result<Image<'w>, BuildError> {
     let mut done = Done::new();
     let mut target = None;
     for (stage_plan, base) in plan.plan().needed.iter().zip(&plan.bases) {
@@ -86,7 +84,7 @@ pub fn build<'w>(
     // A plan has at least its target.
     let stage = target.and_then(|index| done.remove(&index));
     let Some(stage) = stage else { return Err(BuildError::Cancelled) };
-    Image::write(workshop, plan.plan().request, stage, outputs)
+    Image::write(workshop, plan.plan().request, stage)
 }
 
 struct Builder<'b, 'p, 'w, 'r> {

@@ -145,8 +145,9 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         observer: &observer,
         cancel: &session.cancel,
         owners: session.owners,
+        outputs: &inputs.outputs,
     };
-    let image = ::build::build(workshop, &resolved, &inputs.outputs).map_err(|error| drawn(&error))?;
+    let image = ::build::build(workshop, &resolved).map_err(|error| drawn(&error))?;
     let contents = Contents::of(&image);
     let (approved, report) = gate(image, &session, inputs.keyring.as_ref(), environment)?;
     let published: Published = approved.publish().map_err(|error| drawn(&error))?;

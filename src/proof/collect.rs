@@ -7,10 +7,10 @@ use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use oci::layer::{PickLimits, PickedFile, Picker};
+use oci::layer::{PickLimits, PickedFile, Picker, open_inside};
 use rpm::database::{DATABASE_FILES, DATABASE_PATHS, Format, MAX_FILE};
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, openat2};
-use transport::{SourceImage, TransportError, Transports};
+use rustix::fs::{OFlags, fstat};
+use transport::{Keep, SourceImage, TransportError, Transports};
 
 /// One package database, copied out of the image with its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,8 +116,7 @@ fn copy(file: File, in_image: &Path, to: &Path) -> Result<(), CollectError> {
 
 fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<Option<OwnedFd>, CollectError> {
     use rustix::io::Errno;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+    match open_inside(root, path, flags) {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(error) => Err(io(path, "open a package database", error)),
@@ -138,7 +137,7 @@ pub fn from_image(transports: &Transports, image: &SourceImage, scratch: &Path) 
     std::fs::create_dir_all(&picked).map_err(|source| failed(&picked, "make a directory", source))?;
     let mut picker = Picker::new(&picked, PickLimits::default(), wanted);
     for (position, layer) in image.manifest.layers.iter().enumerate() {
-        let mut tar = transports.layer_tar(image, position)?;
+        let mut tar = transports.layer_tar(image, position, Keep::Nothing)?;
         picker.layer(&mut tar).map_err(|source| CollectError::Layer { digest: layer.digest.clone(), source })?;
         // Only now is it known that the bytes were those the manifest names.
         tar.finish().map_err(|source| CollectError::Unverified { digest: layer.digest.clone(), source })?;

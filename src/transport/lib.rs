@@ -18,7 +18,7 @@ use store::{Store, StoreError};
 
 pub use location::{Location, LocationError};
 pub use sink::{PendingBlob, Sink};
-pub use source::SourceImage;
+pub use source::{Keep, LayerTar, SourceImage};
 
 /// The ways to images of one run, shared by its threads.
 #[derive(Debug)]

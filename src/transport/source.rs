@@ -1,11 +1,13 @@
 //! Images to read.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use oci::layer::{LayerReader, Limits};
+use oci::layer::{LayerReader, Limits, Sums};
 use oci::layout::{BlobReader, Layout, Name};
 use oci::manifest::media_type;
 use oci::{Descriptor, Digest, Document, ImageConfig, Manifest, ManifestError, Platform};
+use store::PendingBlob;
 
 use crate::{Location, TransportError, Transports};
 
@@ -162,18 +164,78 @@ impl Transports {
         }
     }
 
-    /// The tar of the layer at `position`, base first; [`LayerReader::finish`] says whether blob and tar were those
-    /// that manifest and config name.
+    /// The tar of the layer at `position`, base first; [`LayerTar::finish`] says whether blob and tar were those that
+    /// manifest and config name. With [`Keep::Blob`] the store has the blob after that.
     ///
     /// # Errors
     /// [`TransportError`].
-    pub fn layer_tar(&self, image: &SourceImage, position: usize) -> Result<LayerReader<Blob>, TransportError> {
+    pub fn layer_tar(&self, image: &SourceImage, position: usize, keep: Keep) -> Result<LayerTar, TransportError> {
         let copy = |source| TransportError::Read { location: image.location.clone(), source };
         let Some(layer) = image.manifest.layers.get(position) else {
             return Err(copy(io::Error::new(io::ErrorKind::InvalidInput, "there is no such layer")));
         };
         let diff_id = image.config.rootfs.diff_ids.get(position);
-        let blob = self.layer_blob(image, layer)?;
-        LayerReader::new(layer, diff_id, &Limits::default(), blob).map_err(copy)
+        let mut blob = self.layer_blob(image, layer)?;
+        let mut kept = None;
+        if keep == Keep::Blob && !self.store.has_blob(&layer.digest) {
+            let pending = Arc::new(Mutex::new(self.store.start_blob()?));
+            blob = Box::new(Tee { from: blob, to: Arc::clone(&pending) });
+            kept = Some(pending);
+        }
+        let reader = LayerReader::new(layer, diff_id, &Limits::default(), blob).map_err(copy)?;
+        Ok(LayerTar { reader, kept })
+    }
+}
+
+/// What becomes of a blob that is read for its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It is read and gone.
+    Nothing,
+    /// The store keeps it, so that it need not be fetched again.
+    Blob,
+}
+
+/// The tar of a layer, checked while it is read.
+#[derive(Debug)]
+pub struct LayerTar {
+    reader: LayerReader<Blob>,
+    kept: Option<Arc<Mutex<PendingBlob>>>,
+}
+
+impl LayerTar {
+    /// Reads to the end and checks blob and tar.
+    ///
+    /// # Errors
+    /// What could not be read, or [`oci::layer::Mismatch`] within an error of kind `InvalidData`.
+    pub fn finish(self) -> io::Result<Sums> {
+        let sums = self.reader.finish()?;
+        // The reader, which had the other half, is gone by now.
+        let pending = self.kept.and_then(Arc::into_inner).map(Mutex::into_inner);
+        if let Some(Ok(pending)) = pending {
+            pending.commit(&sums.digest).map_err(io::Error::other)?;
+        }
+        Ok(sums)
+    }
+}
+
+impl Read for LayerTar {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// Writes what is read to a growing blob too.
+struct Tee {
+    from: Blob,
+    to: Arc<Mutex<PendingBlob>>,
+}
+
+impl Read for Tee {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
+        to.write_all(buffer.get(..read).unwrap_or_default())?;
+        Ok(read)
     }
 }

@@ -129,3 +129,20 @@ fn run(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+#[test]
+fn a_base_from_another_registry_is_fetched_once() {
+    let (Some(from), Some(to)) = (Registry::start(), Registry::start()) else { return };
+    from.push(crate::support::testdata("base/oci"), "42", "base", "42");
+    let scratch = Scratch::new();
+    let base = from.reference("base:42");
+    let context = scratch.context("context", &format!("FROM {base}\nRUN true > /made\n"));
+    let tag = to.reference("out:1");
+    scratch.stratum(&["build", "--tls-verify=false", "-t", &tag, "--push", &context]).run().expect(0);
+    let (image, base) = (to.image("out", "1"), from.image("base", "42"));
+    assert!(image.layer_digests().starts_with(&base.layer_digests()));
+    for digest in base.layer_digests() {
+        let name = format!("blobs/sha256/{}", digest.trim_start_matches("sha256:"));
+        assert!(scratch.listing("store").iter().any(|path| path.ends_with(&name)), "{digest} was not kept");
+    }
+}
