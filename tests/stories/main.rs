@@ -11,6 +11,7 @@
 mod hello;
 mod killed;
 mod mistakes;
+mod pods;
 mod steps;
 mod support;
 mod webd;
