@@ -27,6 +27,13 @@ fn hello(person: Person) -> Option<Image> {
     Some(image)
 }
 
+/// Whether a chown in a step is more than an answer: there is more than one id.
+fn keeps_owners_of_steps() -> bool {
+    let scratch = Scratch::new();
+    let report = scratch.stratum(&["doctor"]).run().expect(0).stdout;
+    !report.contains("isolated by rung `single`")
+}
+
 fn base() -> Image {
     Image::in_layout(testdata("base/oci"), Some("42"))
 }
@@ -71,7 +78,9 @@ fn the_files_are_those_a_container_expects() {
         <p>This page was rendered by a RUN step in an unprivileged user namespace.</p>\n<footer>Made by stratum.</footer>\n";
     assert_eq!(tree.text("srv/hello/index.html"), page);
     check_node(&tree, "usr/local/bin/serve", (0o755, 0, 0));
-    check_node(&tree, "var/lib/hello", (0o750, 1001, 1001));
+    if keeps_owners_of_steps() {
+        check_node(&tree, "var/lib/hello", (0o750, 1001, 1001));
+    }
     check_node(&tree, "var/lib/hello/greeting.txt", (0o644, 1001, 1001));
     check_node(&tree, "var/spool/mail", (0o2775, 0, 12));
     assert!(tree.text("etc/passwd").ends_with("hello:x:1001:1001:hello:/var/lib/hello:/bin/sh\n"));
