@@ -117,6 +117,12 @@ pub enum TreeError {
     },
 }
 
+impl TreeError {
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
 impl Tree {
     /// The tree below `root`; `shown` is its name in messages.
     #[must_use]
@@ -124,7 +130,7 @@ impl Tree {
         Self { root, shown: shown.to_owned(), ignore, reader: OnceLock::new() }
     }
 
-    /// From now on everything is opened by these threads; the first call counts.
+    /// From now on these threads open what the calling one may not; the first call counts.
     pub fn read_through(&self, threads: &Arc<ThreadPool>) {
         self.reader.get_or_init(|| Arc::clone(threads));
     }
@@ -177,10 +183,11 @@ impl Tree {
         })
     }
 
-    fn as_reader<T: Send>(&self, read: impl FnOnce() -> T + Send) -> T {
-        match self.reader.get() {
-            Some(pool) => pool.install(read),
-            None => read(),
+    /// Reads in this thread, and by the user's threads only what this one may not: going there costs more than a file.
+    fn as_reader<T: Send>(&self, read: impl Fn() -> Result<T, TreeError> + Send + Sync) -> Result<T, TreeError> {
+        match (read(), self.reader.get()) {
+            (Err(error), Some(threads)) if error.is_denied() => threads.install(read),
+            (result, _) => result,
         }
     }
 
