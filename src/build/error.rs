@@ -316,6 +316,8 @@ impl InstructionError {
             | Self::NoContext
             | Self::User(_) => Class::Source,
             Self::Copy(error) => of_layer(error),
+            // A program that is not there, or is none, is the step's own failure.
+            Self::Run(RunError::Execute { .. } | RunError::NoProgram) => Class::Step,
             Self::Run(_) => Class::Environment,
             Self::Failed { full: Some(_), .. } => Class::Environment,
             Self::Failed { .. } => Class::Step,

@@ -36,8 +36,6 @@ pub struct StagePlan {
     pub platform: Platform,
     /// What it copies from, each with its place.
     pub origins: Vec<(Origin, Span)>,
-    /// Whether any instruction needs the base's files.
-    pub needs_files: bool,
 }
 
 /// What a stage is built on, in hand.
@@ -104,7 +102,6 @@ fn stage_plan(
         base_span: stage.base.span,
         platform,
         origins: needs.origins.clone(),
-        needs_files: stage.instructions.iter().any(needs_files),
     }))
 }
 

@@ -56,6 +56,12 @@ fn a_failing_step_ends_with_4_its_status_and_its_last_lines() {
 }
 
 #[test]
+fn a_program_that_is_not_there_is_the_steps_failure() {
+    let builder = Builder::new(Person::Me).unwrap();
+    builder.build("FROM base\nRUN [\"/no/such\"]\n").expect(4).says("/no/such: cannot be executed in the image");
+}
+
+#[test]
 fn nothing_survives_a_step() {
     as_everyone(|builder| {
         let marker = format!("271{}", std::process::id());
