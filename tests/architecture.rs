@@ -21,7 +21,7 @@ const EDGES: &str = "
     registry: oci http
     transport: oci registry store
     source: dockerfile http oci
-    gateway: http rpm store
+    gateway: http oci rpm store
     sandbox: sys
     build: sandbox gateway source transport store dockerfile oci rpm
     proof: oci rpm transport

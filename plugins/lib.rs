@@ -1,0 +1,1 @@
+//! The plugins of the default pipeline, one file each.

@@ -1,0 +1,1 @@
+//! A step's only way out.

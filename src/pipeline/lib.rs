@@ -1,0 +1,3 @@
+//! Phases, plugins, site configuration, record.
+
+pub mod site;
