@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod keys;
 pub mod nevra;
 pub mod repofile;
+pub mod repository;
 pub mod signature;
 #[cfg(test)]
 mod testing;

@@ -1,14 +1,16 @@
 //! Repository files of yum and dnf (`*.repo`).
 //!
 //! What comes in: the text of a file. What goes out: its repositories, with every key in the order it was
-//! written, unknown ones too; or the first mistake with its line. The syntax is that of dnf
-//! (dnf.conf(5), "REPO OPTIONS"): `[id]`, `key = value`, indented lines continue a value, `#` and `;`
-//! begin comment lines. Variables such as `$releasever` are kept as written; nothing is fetched.
+//! written, unknown ones too; or the first mistake with its line; and the text again, once somebody has
+//! changed a value. The syntax is that of dnf (dnf.conf(5), "REPO OPTIONS"): `[id]`, `key = value`,
+//! indented lines continue a value, `#` and `;` begin comment lines. Variables such as `$releasever` are
+//! kept as written; nothing is fetched.
 
+mod parse;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 /// Largest file that is parsed, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -34,7 +36,7 @@ pub enum Problem {
     /// The bytes are not UTF-8, or hold a control character.
     #[error("repository file is not plain text in UTF-8")]
     NotText,
-    /// There is no repository in the file.
+    /// There is no section in the file.
     #[error("no repository in the file; it needs a section such as [my-repo]")]
     NoRepository,
     /// A `[` without a `]`, or something after it.
@@ -103,24 +105,72 @@ pub struct Entry {
     pub line: usize,
 }
 
-/// Keys with which a repository says where it is.
-const SOURCES: [&str; 3] = ["baseurl", "metalink", "mirrorlist"];
-/// Keys which are on or off.
-const SWITCHES: [&str; 6] =
-    ["enabled", "gpgcheck", "repo_gpgcheck", "pkg_gpgcheck", "skip_if_unavailable", "sslverify"];
-
 impl RepoFile {
-    /// Parses the bytes of a file; `file` names it in errors.
+    /// Parses the bytes of a file that somebody wrote for this build; `file` names it in errors.
     ///
     /// # Errors
     /// [`RepoFileError`] for the first mistake.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, RepoFileError> {
-        parse(bytes).map_err(|(line, problem)| RepoFileError { file: file.to_owned(), line, problem })
+        parse::strict(bytes).map_err(|(line, problem)| RepoFileError { file: file.to_owned(), line, problem })
+    }
+
+    /// Parses a file that was found in an image, with a note for each mistake, up to 100 of them.
+    ///
+    /// Lines and sections that cannot be understood are left out. A section is kept though it has no source
+    /// or a switch is neither on nor off (the switch then counts as not given). A section that comes again
+    /// adds to the first of its id, as in libdnf.
+    #[must_use]
+    pub fn parse_lenient(file: &str, bytes: &[u8]) -> (Self, Vec<RepoFileError>) {
+        let (found, notes) = parse::lenient(bytes);
+        let note = |(line, problem)| RepoFileError { file: file.to_owned(), line, problem };
+        (found, notes.into_iter().map(note).collect())
     }
 
     /// The repositories: every section but `[main]`.
     pub fn repositories(&self) -> impl Iterator<Item = &Section> {
         self.sections.iter().filter(|section| !section.is_main())
+    }
+
+    /// The text of the file; [`parse`](Self::parse) reads what it took to the same value again.
+    ///
+    /// Everything stays on its line, with empty lines for comments, as far as the lines are in order; what
+    /// is new can have line 0. A line feed in a value makes an indented line, so a value never begins a
+    /// section.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = Text::default();
+        for section in &self.sections {
+            text.line(section.line, format_args!("[{}]", section.id));
+            for entry in &section.entries {
+                let mut lines = entry.value.split('\n').map(str::trim);
+                text.line(entry.line, format_args!("{}={}", entry.key, lines.next().unwrap_or_default()));
+                for more in lines.filter(|more| !more.is_empty()) {
+                    text.line(0, format_args!(" {more}"));
+                }
+            }
+        }
+        text.written
+    }
+}
+
+/// Lines that are written where they stood before.
+#[derive(Default)]
+struct Text {
+    written: String,
+    lines: usize,
+}
+
+impl Text {
+    /// Writes a line as number `at`, from 1, or as the next one if it is too late for that.
+    fn line(&mut self, at: usize, line: std::fmt::Arguments<'_>) {
+        // No file that was parsed has more lines than bytes.
+        while self.lines + 1 < at.min(MAX_BYTES) {
+            self.written.push('\n');
+            self.lines += 1;
+        }
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.written, "{line}");
+        self.lines += 1;
     }
 }
 
@@ -131,12 +181,18 @@ impl Section {
         self.entries.iter().rev().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
     }
 
+    /// The parts of a value that is a list, such as `baseurl` and `gpgkey`: between spaces, commas and lines.
+    #[must_use]
+    pub fn values(&self, key: &str) -> Vec<&str> {
+        let apart = |c: char| c.is_whitespace() || c == ',';
+        let parts = self.value(key).unwrap_or_default().split(apart);
+        parts.filter(|part| !part.is_empty()).collect()
+    }
+
     /// The base URLs, with variables as written.
     #[must_use]
     pub fn base_urls(&self) -> Vec<&str> {
-        let apart = |c: char| c.is_whitespace() || c == ',';
-        let urls = self.value("baseurl").unwrap_or_default().split(apart);
-        urls.filter(|url| !url.is_empty()).collect()
+        self.values("baseurl")
     }
 
     /// Whether it is switched on, which it is unless it says otherwise.
@@ -158,26 +214,7 @@ impl Section {
     fn is_main(&self) -> bool {
         self.id == "main"
     }
-
-    /// What is wrong with it as a whole.
-    fn check(&self) -> Result<(), Located> {
-        for entry in &self.entries {
-            if SWITCHES.contains(&entry.key.as_str()) && boolean(&entry.value).is_none() {
-                let (key, value) = (entry.key.clone(), entry.value.clone());
-                return Err((entry.line, Problem::NotBoolean { key, value }));
-            }
-        }
-        let is_source = |key: &&str| self.value(key).is_some_and(|value| !value.is_empty());
-        if self.is_main() || SOURCES.iter().any(is_source) {
-            Ok(())
-        } else {
-            Err((self.line, Problem::NoSource { id: self.id.clone() }))
-        }
-    }
 }
-
-/// A problem with its line.
-type Located = (usize, Problem);
 
 /// dnf's words for on and off (libdnf, `OptionBool`).
 fn boolean(value: &str) -> Option<bool> {
@@ -186,89 +223,4 @@ fn boolean(value: &str) -> Option<bool> {
         "0" | "no" | "false" | "off" => Some(false),
         _ => None,
     }
-}
-
-fn parse(bytes: &[u8]) -> Result<RepoFile, Located> {
-    let mut sections: Vec<Section> = Vec::new();
-    let mut ids = BTreeSet::new();
-    for (at, text) in plain_text(bytes)?.lines().enumerate() {
-        let line = at + 1;
-        let problem = |problem| (line, problem);
-        match Line::of(text).map_err(problem)? {
-            Line::Nothing => {}
-            Line::Section(id) if !ids.insert(id) => {
-                return Err(problem(Problem::DuplicateId { id: id.to_owned() }));
-            }
-            Line::Section(id) => {
-                sections.push(Section { id: id.to_owned(), line, entries: Vec::new() });
-            }
-            Line::Entry { key, value } => {
-                let section = sections.last_mut().ok_or(problem(Problem::OutsideSection))?;
-                let (key, value) = (key.to_owned(), value.to_owned());
-                section.entries.push(Entry { key, value, line });
-            }
-            Line::Continued(more) => {
-                let section = sections.last_mut().ok_or(problem(Problem::OutsideSection))?;
-                let entry = section.entries.last_mut().ok_or(problem(Problem::NoValue))?;
-                entry.value.push('\n');
-                entry.value.push_str(more);
-            }
-        }
-    }
-    sections.iter().try_for_each(Section::check)?;
-    let file = RepoFile { sections };
-    if file.repositories().next().is_none() { Err((1, Problem::NoRepository)) } else { Ok(file) }
-}
-
-/// The text without a byte order mark; refused with its line where it is none.
-fn plain_text(bytes: &[u8]) -> Result<&str, Located> {
-    if bytes.len() > MAX_BYTES {
-        return Err((1, Problem::TooLarge));
-    }
-    let line_of = |valid: &[u8]| valid.split(|byte| *byte == b'\n').count();
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        (line_of(valid), Problem::NotText)
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match text.split_once(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        Some((before, _)) => Err((line_of(before.as_bytes()), Problem::NotText)),
-        None => Ok(text),
-    }
-}
-
-enum Line<'a> {
-    Nothing,
-    Section(&'a str),
-    Entry { key: &'a str, value: &'a str },
-    Continued(&'a str),
-}
-
-impl<'a> Line<'a> {
-    fn of(text: &'a str) -> Result<Self, Problem> {
-        let trimmed = text.trim();
-        if trimmed.is_empty() || text.starts_with(['#', ';']) {
-            return Ok(Self::Nothing);
-        }
-        if text.starts_with([' ', '\t']) {
-            return Ok(Self::Continued(trimmed));
-        }
-        if let Some(rest) = trimmed.strip_prefix('[') {
-            let (id, after) = rest.split_once(']').ok_or(Problem::Section)?;
-            let after = after.trim();
-            if !(after.is_empty() || after.starts_with(['#', ';'])) {
-                return Err(Problem::Section);
-            }
-            return section_id(id).map(Self::Section);
-        }
-        let (key, value) = trimmed.split_once('=').ok_or(Problem::NoValue)?;
-        let (key, value) = (key.trim_end(), value.trim_start());
-        if key.is_empty() { Err(Problem::NoValue) } else { Ok(Self::Entry { key, value }) }
-    }
-}
-
-fn section_id(id: &str) -> Result<&str, Problem> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    let is_id = !id.is_empty() && id.chars().all(allowed);
-    if is_id { Ok(id) } else { Err(Problem::Id { id: id.to_owned() }) }
 }
