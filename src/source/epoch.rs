@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::git::QUIET;
 use crate::{Kind, Tree, TreeError};
 
 /// The time of a context, and whose it is.
@@ -51,11 +52,11 @@ fn clean_commit_time(directory: &Path) -> Option<u64> {
 
 fn git(directory: &Path, arguments: &[&str]) -> Option<String> {
     // What a repository's own configuration would start is not started.
-    let quiet = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*"];
+    let quiet = QUIET.iter().flat_map(|(key, value)| ["-c".to_owned(), format!("{key}={value}")]);
     let output = Command::new("git")
+        .args(quiet)
         .arg("-C")
         .arg(directory)
-        .args(quiet)
         .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::null())

@@ -1,13 +1,20 @@
-//! Build contexts: the trees COPY and ADD may read.
+//! Build contexts: the trees COPY and ADD may read, and how they get here.
 //!
 //! Comes in: a directory and ignore patterns. Goes out: entries in a fixed order, and open files. Nothing is read
 //! that was not asked for, nothing outside the directory is reached (a symbolic link that leads out ends inside),
 //! and nothing is written.
+//!
+//! A context that is elsewhere is brought here first: [`git`] checks out one commit, [`lookaside`] adds the large
+//! files that dist-git keeps beside it. These two write, and only below the directory they are given.
 
+mod class;
 mod epoch;
+pub mod git;
 pub mod glob;
+pub mod lookaside;
 mod tree;
 
+pub use class::Class;
 pub use epoch::{ContextTime, context_time};
 pub use tree::{Entry, Kind, Tree, TreeError};
 
