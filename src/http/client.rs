@@ -1,89 +1,38 @@
 //! The client: options in, answers out.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{CONTENT_LENGTH, HeaderValue};
 use reqwest::{Method, NoProxy, Proxy};
 use tokio::sync::oneshot;
-use tracing::debug;
+use tracing::{debug, info};
 
+use crate::cancel::Cancel;
 use crate::error::{Phase, classify};
+use crate::options::{ClientOptions, Proxies};
+use crate::response::Patience;
 use crate::runtime::Runtime;
+use crate::tunnel::{self, Target};
 use crate::upload::{self, BodyWriter, ResponseHandle};
 use crate::{HttpError, Request, Response, Retry, redirect, response, shown, tls};
 
-/// Whether servers must prove who they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tls {
-    /// Their certificates must lead to a trusted root.
-    #[default]
-    Verify,
-    /// Any certificate will do (`--tls-verify=false`).
-    NoVerify,
-}
+/// Bytes a second that a body in memory is given for its way to the server, besides the idle time.
+const SLOWEST_UPLOAD: u64 = 32 << 10;
 
-/// Trusted certificates, as PEM.
-#[derive(Clone, Debug)]
-pub struct CaBundle {
-    /// Where they come from, for errors: usually the path.
-    pub label: String,
-    /// PEM text; anything but certificates in it is skipped.
-    pub pem: Vec<u8>,
-}
-
-/// Proxies as the usual variables give them; empty texts mean none. Loopback addresses never go through a proxy.
-#[derive(Clone, Debug, Default)]
-pub struct Proxies {
-    /// The value of `http_proxy`: the proxy for http URLs.
-    pub http: Option<String>,
-    /// The value of `https_proxy`: the proxy for https URLs.
-    pub https: Option<String>,
-    /// The value of `no_proxy`: hosts, domains, addresses and networks, separated by commas; `*` for all.
-    pub except: Option<String>,
-}
-
-/// What a [`Client`] needs to know.
-#[derive(Clone, Debug)]
-pub struct ClientOptions {
-    /// Whether servers must prove who they are.
-    pub tls: Tls,
-    /// The system's CA bundle; `None` where there is none: then Mozilla's roots, compiled in, are used.
-    pub roots: Option<CaBundle>,
-    /// Certificates trusted besides `roots`.
-    pub extra_roots: Vec<CaBundle>,
-    /// The proxies.
-    pub proxies: Proxies,
-    /// How long a connection may take to come about.
-    pub connect_timeout: Duration,
-    /// How long nothing may move while a request waits for the other side. There is no deadline for whole bodies.
-    pub idle_timeout: Duration,
-    /// How [`Client::send_retrying`] retries.
-    pub retry: Retry,
-}
-
-impl Default for ClientOptions {
-    /// Verified TLS with the embedded roots, no proxies, 15 s to connect, 60 s of idleness.
-    fn default() -> Self {
-        Self {
-            tls: Tls::Verify,
-            roots: None,
-            extra_roots: Vec::new(),
-            proxies: Proxies::default(),
-            connect_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(60),
-            retry: Retry::default(),
-        }
-    }
-}
+/// A wait worth telling the user about.
+const LONG: Duration = Duration::from_secs(5);
 
 /// Connections to servers, kept and shared: clone it, and use it from several threads.
 #[derive(Clone, Debug)]
 pub struct Client {
     client: reqwest::Client,
     runtime: Arc<Runtime>,
+    matcher: Arc<Matcher>,
     connect: Duration,
-    idle: Duration,
+    patience: Patience,
     retry: Retry,
 }
 
@@ -91,8 +40,20 @@ impl Client {
     /// A client with `options`. No thread starts and nothing is sent before the first request.
     ///
     /// # Errors
-    /// [`HttpError::BadCertificates`], [`HttpError::BadProxy`] or [`HttpError::Setup`].
+    /// [`HttpError::BadCertificates`], [`HttpError::BadIdentity`], [`HttpError::BadProxy`] or [`HttpError::Setup`].
     pub fn new(options: &ClientOptions) -> Result<Self, HttpError> {
+        Self::on(Arc::default(), options)
+    }
+
+    /// A client with other options on the thread of this one.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn sibling(&self, options: &ClientOptions) -> Result<Self, HttpError> {
+        Self::on(Arc::clone(&self.runtime), options)
+    }
+
+    fn on(runtime: Arc<Runtime>, options: &ClientOptions) -> Result<Self, HttpError> {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::config(options)?)
             .user_agent(concat!("stratum/", env!("CARGO_PKG_VERSION")))
@@ -109,9 +70,14 @@ impl Client {
         }
         Ok(Self {
             client: builder.build().map_err(HttpError::setup)?,
-            runtime: Arc::default(),
+            runtime,
+            matcher: Arc::new(tunnel::matcher(&options.proxies)),
             connect: options.connect_timeout,
-            idle: options.idle_timeout,
+            patience: Patience {
+                idle: options.idle_timeout,
+                floor: options.floor,
+                cancel: Cancel(options.cancelled.clone()),
+            },
             retry: options.retry.clone(),
         })
     }
@@ -142,6 +108,9 @@ impl Client {
     /// Sends `request` like [`Client::send`], again after connections that failed and after the statuses 429, 500,
     /// 502, 503 and 504, as the options' [`Retry`] says. Only for requests that may be repeated.
     ///
+    /// A `Retry-After` beyond [`Retry::longest`] is not waited for: the answer is delivered, and
+    /// [`Response::retry_after`] says when to come again.
+    ///
     /// # Errors
     /// The last attempt's [`HttpError`]; the last attempt's answer is an answer even when it is one of those statuses.
     pub fn send_retrying(&self, request: &Request) -> Result<Response, HttpError> {
@@ -150,9 +119,13 @@ impl Client {
             let outcome = self.send(request);
             let Some(wait) = self.retry.wait(tried, &outcome) else { return outcome };
             let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
-            let error = outcome.err().map(|error| error.to_string());
-            debug!(url = shown(&request.url), status, error, wait_ms = wait.as_millis(), "trying again");
-            std::thread::sleep(wait);
+            let (url, error) = (shown(&request.url), outcome.err().map(|error| error.to_string()));
+            if wait >= LONG {
+                info!(url, status, error, wait_s = wait.as_secs(), "waiting before trying again");
+            } else {
+                debug!(url, status, error, wait_ms = wait.as_millis(), "trying again");
+            }
+            self.pause(wait);
             tried += 1;
         }
     }
@@ -167,7 +140,53 @@ impl Client {
     /// [`HttpError::Setup`] or [`HttpError::BadUrl`]; what happens later is told by writer and handle.
     pub fn upload(&self, request: Request, length: Option<u64>) -> Result<(BodyWriter, ResponseHandle), HttpError> {
         let prepared = prepare(&request)?;
-        upload::start(&self.client, &self.runtime, prepared, upload::Limits { length, idle: self.idle })
+        upload::start(&self.client, &self.runtime, prepared, upload::Limits { length, patience: self.patience.clone() })
+    }
+
+    /// A plain TCP connection to `host` (a name or address) and `port`: by CONNECT through the proxy for https, unless
+    /// the exceptions name the host. Nothing was sent over it but that CONNECT; it blocks and has no time-outs.
+    ///
+    /// The proxy itself is spoken to without TLS, with the user and password of its URL.
+    ///
+    /// # Errors
+    /// [`HttpError::TunnelProxy`] for a proxy with TLS, [`HttpError::ProxyRefused`], or what kept the connection from
+    /// coming about within the connect time-out.
+    pub fn tunnel(&self, host: &str, port: u16) -> Result<TcpStream, HttpError> {
+        let target = Target::new(host, port)?;
+        let url = target.shown().to_owned();
+        let (cancel, matcher, after) = (self.patience.cancel.clone(), Arc::clone(&self.matcher), self.connect);
+        let (sender, opened) = oneshot::channel();
+        self.runtime.spawn(async move {
+            let outcome = match cancel.or(tokio::time::timeout(after, tunnel::open(&target, &matcher))).await {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(_)) => {
+                    Err(HttpError::TimedOut { url: target.shown().to_owned(), phase: Phase::Connecting, after })
+                }
+                None => Err(HttpError::Cancelled { url: target.shown().to_owned() }),
+            };
+            // The receiver waits for nothing else.
+            drop(sender.send(outcome));
+        })?;
+        opened.blocking_recv().unwrap_or(Err(HttpError::Stopped { url }))
+    }
+
+    /// Blocks for `wait`, or until the options' flag says that everything is to stop.
+    pub fn pause(&self, wait: Duration) {
+        self.patience.cancel.sleep(wait);
+    }
+
+    /// Whether the options' flag says that everything is to stop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.patience.cancel.is_set()
+    }
+
+    /// The same connections for tidying up: one attempt that gets `limit` for its answer, and gets it also when
+    /// everything else is cancelled.
+    #[must_use]
+    pub fn for_last_words(mut self, limit: Duration) -> Self {
+        (self.connect, self.patience.idle, self.patience.cancel) = (Duration::ZERO, limit, Cancel::default());
+        self.with_retry(Retry::never())
     }
 
     /// The same connections with other retries.
@@ -184,6 +203,9 @@ impl Client {
     }
 
     fn send_once(&self, request: &Request) -> Result<Response, HttpError> {
+        if self.is_cancelled() {
+            return Err(HttpError::Cancelled { url: shown(&request.url) });
+        }
         let mut prepared = prepare(request)?;
         if !request.body.is_empty() {
             *prepared.body_mut() = Some(request.body.clone().into());
@@ -191,16 +213,20 @@ impl Client {
             // RFC 9110, section 8.6; hyper says nothing then, and some proxies answer that with 411.
             prepared.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        let (url, client, connect, idle) = (request.url.clone(), self.client.clone(), self.connect, self.idle);
-        let runtime = Arc::clone(&self.runtime);
+        let (url, client, connect) = (request.url.clone(), self.client.clone(), self.connect);
+        let (patience, runtime) = (self.patience.clone(), Arc::clone(&self.runtime));
+        // The head may take as long as the connection, the body in memory and the idle time; the answer's body then
+        // sets its own pace.
+        let limit = connect + patience.idle + Duration::from_secs(request.body.len() as u64 / SLOWEST_UPLOAD);
         let (sender, head) = oneshot::channel();
         self.runtime.spawn(async move {
-            // The head may take as long as the connection plus the idle time; the body then sets its own pace.
-            let outcome = match tokio::time::timeout(connect + idle, client.execute(prepared)).await {
-                Ok(outcome) => outcome.map_err(|error| classify(&url, Phase::Requesting, connect, error)),
-                Err(_) => Err(HttpError::TimedOut { url: shown(&url), phase: Phase::Requesting, after: idle }),
+            let exchange = tokio::time::timeout(limit, client.execute(prepared));
+            let outcome = match patience.cancel.or(exchange).await {
+                Some(Ok(outcome)) => outcome.map_err(|error| classify(&url, Phase::Requesting, connect, error)),
+                Some(Err(_)) => Err(HttpError::TimedOut { url: shown(&url), phase: Phase::Requesting, after: limit }),
+                None => Err(HttpError::Cancelled { url: shown(&url) }),
             };
-            response::deliver(outcome, sender, runtime, idle).await;
+            response::deliver(outcome, sender, runtime, patience).await;
         })?;
         head.blocking_recv().unwrap_or_else(|_| Err(HttpError::Stopped { url: shown(&request.url) }))
     }
@@ -217,7 +243,7 @@ fn prepare(request: &Request) -> Result<reqwest::Request, HttpError> {
 }
 
 fn proxies(proxies: &Proxies) -> Result<Vec<Proxy>, HttpError> {
-    let except = format!("localhost,127.0.0.0/8,::1,{}", proxies.except.as_deref().unwrap_or_default());
+    let except = proxies.exceptions();
     let make = |variable, value: &Option<String>, make: fn(String) -> reqwest::Result<Proxy>| {
         let Some(value) = value.clone().filter(|value| !value.is_empty()) else { return Ok(None) };
         // The value may hold a password: neither it nor the parser's message is shown.

@@ -21,6 +21,14 @@ pub enum HttpError {
         /// What is wrong.
         why: String,
     },
+    /// A client certificate or its key cannot be used.
+    #[error("{label}: not usable as a client certificate: {why}")]
+    BadIdentity {
+        /// Where they came from, as the caller named it.
+        label: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The value of a proxy variable is not a proxy.
     #[error("{variable}: not a proxy URL such as http://proxy.example:3128")]
     BadProxy {
@@ -109,6 +117,43 @@ pub enum HttpError {
         /// The limit.
         after: Duration,
     },
+    /// Something arrives, but so slowly that it would never end.
+    #[error("{url}: only {got} bytes arrived within {} s; the server or the way to it is too slow", within.as_secs())]
+    TooSlow {
+        /// The URL.
+        url: String,
+        /// Bytes that arrived.
+        got: u64,
+        /// The time they took, which [`Floor`](crate::Floor) gives for more of them.
+        within: Duration,
+    },
+    /// Everything is to stop, as the options' flag says.
+    #[error("{url}: cancelled")]
+    Cancelled {
+        /// The URL.
+        url: String,
+    },
+    /// The proxy does not open a tunnel.
+    #[error("{url}: the proxy {proxy} answered {status} to CONNECT{}", match status {
+        407 => ": put user and password into its URL",
+        _ => ": it may not allow this host or port; the exceptions in no_proxy are reached without it",
+    })]
+    ProxyRefused {
+        /// Host and port that the tunnel was to lead to.
+        url: String,
+        /// The proxy, without its password.
+        proxy: String,
+        /// Its answer.
+        status: u16,
+    },
+    /// Tunnels go through proxies that are spoken to without TLS only.
+    #[error("{url}: no tunnel through {proxy}: give a proxy whose URL starts with http://")]
+    TunnelProxy {
+        /// Host and port that the tunnel was to lead to.
+        url: String,
+        /// The proxy, without its password.
+        proxy: String,
+    },
     /// The connection broke, or the answer is no HTTP.
     #[error("{url}: the connection broke while {phase}")]
     Broken {
@@ -184,8 +229,16 @@ impl HttpError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::TimedOut { .. } | Self::Broken { .. } | Self::Unresolved { .. } => true,
+            Self::Connect { .. }
+            | Self::TimedOut { .. }
+            | Self::TooSlow { .. }
+            | Self::Broken { .. }
+            | Self::Unresolved { .. } => true,
+            Self::ProxyRefused { status, .. } => *status >= 500,
             Self::BadCertificates { .. }
+            | Self::BadIdentity { .. }
+            | Self::Cancelled { .. }
+            | Self::TunnelProxy { .. }
             | Self::BadProxy { .. }
             | Self::BadUrl { .. }
             | Self::BadHeader { .. }

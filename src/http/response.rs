@@ -2,16 +2,18 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
 use reqwest::{StatusCode, Url};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cancel::Cancel;
 use crate::error::{Phase, classify};
+use crate::options::Floor;
 use crate::runtime::Runtime;
-use crate::{HttpError, shown};
+use crate::{HttpError, retry, shown};
 
 /// Pieces of a body that wait for the reader; hyper's are at most 408 KiB each.
 const PIECES_AHEAD: usize = 3;
@@ -68,6 +70,12 @@ impl Response {
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         self.header(&CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// How long the server asks us to stay away (`Retry-After`, in seconds or as a date).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        retry::asked(&self.headers)
     }
 
     /// Where the answer came from, after redirects.
@@ -151,12 +159,20 @@ impl Read for BodyReader {
     }
 }
 
+/// How long the other side is waited for.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    pub(crate) idle: Duration,
+    pub(crate) floor: Floor,
+    pub(crate) cancel: Cancel,
+}
+
 /// Hands the head of an answer to `sender` and then, piece by piece, its body to the reader.
 pub(crate) async fn deliver(
     outcome: Result<reqwest::Response, HttpError>,
     sender: oneshot::Sender<Result<Response, HttpError>>,
     runtime: Arc<Runtime>,
-    idle: Duration,
+    patience: Patience,
 ) {
     // When a send fails below, the receiver is gone and nobody wants to know.
     let mut answer = match outcome {
@@ -169,14 +185,63 @@ pub(crate) async fn deliver(
     if sender.send(Ok(Response { status, headers, url: url.clone(), body })).is_err() {
         return;
     }
+    let mut pace = Pace::default();
     loop {
-        let piece = match tokio::time::timeout(idle, answer.chunk()).await {
-            Ok(piece) => piece.map_err(|error| classify(&url, Phase::Receiving, idle, error)),
-            Err(_) => Err(HttpError::TimedOut { url: shown(&url), phase: Phase::Receiving, after: idle }),
-        };
+        let piece = next(&mut answer, &url, &patience, &mut pace).await;
         let is_last = !matches!(piece, Ok(Some(_)));
         if pieces_in.send(piece).await.is_err() || is_last {
             return;
         }
+    }
+}
+
+async fn next(answer: &mut reqwest::Response, url: &Url, patience: &Patience, pace: &mut Pace) -> Piece {
+    let idle = patience.idle;
+    let started = Instant::now();
+    let piece = match patience.cancel.or(tokio::time::timeout(idle, answer.chunk())).await {
+        Some(Ok(piece)) => piece.map_err(|error| classify(url, Phase::Receiving, idle, error))?,
+        Some(Err(_)) => return Err(HttpError::TimedOut { url: shown(url), phase: Phase::Receiving, after: idle }),
+        None => return Err(HttpError::Cancelled { url: shown(url) }),
+    };
+    let Some(bytes) = &piece else { return Ok(None) };
+    match pace.count(started.elapsed(), bytes.len() as u64, patience.floor) {
+        Ok(()) => Ok(piece),
+        Err(got) => Err(HttpError::TooSlow { url: shown(url), got, within: patience.floor.window }),
+    }
+}
+
+/// What arrived in the running window, and how long that was waited for.
+#[derive(Debug, Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Counts `bytes` that came after `waited`; the bytes of a window that ends with too few of them are the error.
+    fn count(&mut self, waited: Duration, bytes: u64, floor: Floor) -> Result<(), u64> {
+        self.waited += waited;
+        self.bytes += bytes;
+        if self.waited < floor.window {
+            return Ok(());
+        }
+        let got = std::mem::take(self).bytes;
+        if got < floor.bytes { Err(got) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_with_too_few_bytes_is_an_error_and_the_next_one_counts_anew() {
+        let floor = Floor { bytes: 100, window: Duration::from_secs(10) };
+        let mut pace = Pace::default();
+        let mut count = |seconds, bytes| pace.count(Duration::from_secs(seconds), bytes, floor);
+        assert_eq!(
+            [count(9, 1), count(9, 99), count(9, 99), count(1, 0), count(0, 500)],
+            [Ok(()), Ok(()), Ok(()), Err(99), Ok(())]
+        );
     }
 }

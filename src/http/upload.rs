@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Url;
@@ -14,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{Phase, classify};
 use crate::pipe::{Pipe, PipeStream};
+use crate::response::Patience;
 use crate::runtime::Runtime;
 use crate::{HttpError, Response, response, shown};
 
@@ -42,7 +42,7 @@ pub struct ResponseHandle {
 
 pub(crate) struct Limits {
     pub(crate) length: Option<u64>,
-    pub(crate) idle: Duration,
+    pub(crate) patience: Patience,
 }
 
 pub(crate) fn start(
@@ -58,11 +58,11 @@ pub(crate) fn start(
     *request.body_mut() = Some(reqwest::Body::wrap_stream(PipeStream(Arc::clone(&pipe))));
     let url = request.url().clone();
     let (sender, head) = oneshot::channel();
-    let task = run(client.clone(), request, Arc::clone(&pipe), limits.idle);
+    let task = run(client.clone(), request, Arc::clone(&pipe), limits.patience.clone());
     let kept = Arc::clone(runtime);
     let body = Arc::clone(&pipe);
     runtime.spawn(async move {
-        response::deliver(task.await, sender, kept, limits.idle).await;
+        response::deliver(task.await, sender, kept, limits.patience).await;
         body.over();
     })?;
     let writer = BodyWriter { pipe, chunk: Vec::with_capacity(CHUNK), is_finished: false };
@@ -74,19 +74,20 @@ async fn run(
     client: reqwest::Client,
     request: reqwest::Request,
     pipe: Arc<Pipe>,
-    idle: Duration,
+    patience: Patience,
 ) -> Result<reqwest::Response, HttpError> {
-    let url = request.url().clone();
+    let (url, idle) = (request.url().clone(), patience.idle);
     let mut exchange = pin!(client.execute(request));
     let mut stall = pin!(stall(&pipe, idle));
-    let outcome = poll_fn(|context| {
+    let exchanged = poll_fn(|context| {
         if let Poll::Ready(outcome) = exchange.as_mut().poll(context) {
             return Poll::Ready(outcome.map_err(|error| classify(&url, Phase::Sending, idle, error)));
         }
         let timed_out = || HttpError::TimedOut { url: shown(&url), phase: Phase::Sending, after: idle };
         stall.as_mut().poll(context).map(|()| Err(timed_out()))
-    })
-    .await;
+    });
+    let outcome = patience.cancel.or(exchanged).await;
+    let outcome = outcome.unwrap_or_else(|| Err(HttpError::Cancelled { url: shown(&url) }));
     pipe.close(match &outcome {
         Ok(answer) => HttpError::AnsweredEarly { url: shown(&url), status: answer.status().as_u16() },
         Err(error) => error.clone(),
@@ -95,7 +96,7 @@ async fn run(
 }
 
 /// Ends when the server has not taken anything for `idle`. A slow writer is no stall.
-async fn stall(pipe: &Pipe, idle: Duration) {
+async fn stall(pipe: &Pipe, idle: std::time::Duration) {
     while !pipe.is_stalled(idle) {
         tokio::time::sleep(idle / 8).await;
     }

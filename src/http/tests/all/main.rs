@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy knows only functions marked as tests, not their helpers")]
 
+mod cancel;
 mod requests;
 mod server;
+mod tunnel;
 mod uploads;
 
 use std::time::Duration;
@@ -16,7 +18,7 @@ fn client() -> Client {
 }
 
 fn quick() -> ClientOptions {
-    let retry = Retry { delays: vec![Duration::ZERO; 3], longest: Duration::ZERO };
+    let retry = Retry { delays: vec![Duration::ZERO; 3], longest: Duration::from_secs(1) };
     let (connect_timeout, idle_timeout) = (Duration::from_secs(5), Duration::from_millis(400));
     ClientOptions { retry, connect_timeout, idle_timeout, ..ClientOptions::default() }
 }

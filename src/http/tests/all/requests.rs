@@ -1,9 +1,10 @@
 //! Requests that end, and how.
 
 use std::io::Read;
+use std::time::Duration;
 
 use stratum_http::header::{AUTHORIZATION, USER_AGENT};
-use stratum_http::{Client, ClientOptions, HttpError, Proxies, Secret};
+use stratum_http::{Client, ClientOptions, Floor, HttpError, Identity, Proxies, Secret};
 
 use crate::server::{Answer, Body, serve};
 use crate::{client, get, quick};
@@ -70,11 +71,41 @@ fn https_to_a_plain_server_says_what_to_do() {
 #[test]
 fn transient_answers_are_tried_again_and_others_are_not() {
     let mut statuses = vec![503, 429, 200, 404, 503, 503, 503, 503, 503].into_iter();
-    let server = serve(move |_| Answer::new(statuses.next().unwrap(), "").header("Retry-After", 1000));
+    let server = serve(move |_| Answer::new(statuses.next().unwrap(), ""));
     let client = client();
     let status = || client.send_retrying(&get(&server.url("/a"))).unwrap().status().as_u16();
     assert_eq!([status(), status(), status()], [200, 404, 503]);
     assert_eq!(server.seen().len(), 3 + 1 + 4);
+}
+
+#[test]
+fn a_server_is_given_the_time_it_asks_for_up_to_a_limit() {
+    let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (asked, is_waited_for) in [("0", true), (now, true), ("2", false), ("Sun, 06 Nov 1994 08:51:37 GMT", false)] {
+        let mut statuses = vec![429, 200].into_iter();
+        let server =
+            serve(move |_| Answer::new(statuses.next().unwrap(), "").header("Retry-After", asked).header("Date", now));
+        let answer = client().send_retrying(&get(&server.url("/a"))).unwrap();
+        assert_eq!(answer.status().as_u16(), if is_waited_for { 200 } else { 429 });
+        assert!(is_waited_for || answer.retry_after().unwrap() >= Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_body_that_drips_is_given_up() {
+    let server = serve(|_| Answer::with(200, Body::Drip(Duration::from_millis(5))));
+    let floor = Floor { bytes: 1000, window: Duration::from_millis(200) };
+    let body = Client::new(&ClientOptions { floor, ..quick() }).unwrap().send(&get(&server.url("/a"))).unwrap();
+    let error = body.bytes(1_000_000).unwrap_err();
+    assert!(matches!(error, HttpError::TooSlow { .. }) && error.is_transient(), "{error:?}");
+}
+
+#[test]
+fn a_client_certificate_that_cannot_be_used_is_named_without_its_key() {
+    let key = Secret::new("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----");
+    let identity = Identity { label: "client.cert".to_owned(), certificates: b"x".to_vec(), key };
+    let error = Client::new(&ClientOptions { identity: Some(identity), ..quick() }).unwrap_err().to_string();
+    assert_eq!(error, "client.cert: not usable as a client certificate: there is no PEM certificate in it");
 }
 
 #[test]

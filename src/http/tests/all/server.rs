@@ -1,12 +1,14 @@
 //! A server on loopback whose every answer is scripted, for faults that real servers do not make on demand.
 //!
-//! `serve` takes a function from the request's head to an [`Answer`]. Requests are recorded, connections are kept
+//! `serve` takes a function from the request's head to an [`Answer`], `serve_after` one that also sees the requests
+//! before, with their bodies. Requests are recorded, connections are kept
 //! alive, and a TLS hello is answered as Go's servers do: with a plain 400.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub(crate) enum Body {
     Chunked(Vec<u8>),
     /// Sends zero bytes for ever.
     Endless,
+    /// Sends a zero byte each so often for ever.
+    Drip(Duration),
     /// Sends nothing, not even a head, and keeps the connection.
     Silence,
     /// Hangs up without a head.
@@ -100,15 +104,24 @@ impl Server {
 }
 
 /// Starts a server on a free port.
-pub(crate) fn serve(script: impl FnMut(&Seen) -> Answer + Send + 'static) -> Server {
+pub(crate) fn serve(mut script: impl FnMut(&Seen) -> Answer + Send + 'static) -> Server {
+    serve_after(move |request, _| script(request))
+}
+
+/// Starts a server on a free port whose answers depend on the requests before.
+pub(crate) fn serve_after(script: impl FnMut(&Seen, &[Seen]) -> Answer + Send + 'static) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = Server { address: listener.local_addr().unwrap(), seen: Arc::default() };
     let (seen, script) = (Arc::clone(&server.seen), Arc::new(Mutex::new(script)));
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+            let answer = {
+                let seen = Arc::clone(&seen);
+                move |request: &Seen| (script.lock().unwrap())(request, &seen.lock().unwrap())
+            };
             // Clients that hang up are part of the tests.
-            thread::spawn(move || connection(stream, &seen, |request| (script.lock().unwrap())(request)));
+            thread::spawn(move || connection(stream, &seen, answer));
         }
     });
     server
@@ -188,7 +201,7 @@ fn send(stream: &mut TcpStream, request: &Seen, answer: Answer) -> std::io::Resu
     let framing = match &answer.body {
         Body::Whole(bytes) => format!("Content-Length: {}", bytes.len()),
         Body::Cut(length, _) => format!("Content-Length: {length}"),
-        Body::Chunked(_) | Body::Endless => "Transfer-Encoding: chunked".to_owned(),
+        Body::Chunked(_) | Body::Endless | Body::Drip(_) => "Transfer-Encoding: chunked".to_owned(),
         Body::Silence => loop {
             thread::park();
         },
@@ -212,6 +225,10 @@ fn send(stream: &mut TcpStream, request: &Seen, answer: Answer) -> std::io::Resu
             write!(stream, "{:x}\r\n", 65536)?;
             stream.write_all(&[0; 65536])?;
             stream.write_all(b"\r\n")?;
+        },
+        Body::Drip(pause) => loop {
+            stream.write_all(b"1\r\n\0\r\n")?;
+            thread::sleep(pause);
         },
         Body::Silence | Body::HangUp => Ok(true),
     }
