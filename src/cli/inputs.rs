@@ -185,7 +185,7 @@ pub(crate) fn registries(arguments: &RegistryArguments, environment: &Environmen
         proxies,
         ..ClientOptions::default()
     };
-    Ok(Options { tls, credentials: credentials(arguments, environment)?, http })
+    Ok(Options { tls, credentials: credentials(arguments, environment)?, http, ..Options::default() })
 }
 
 /// Options of every subcommand that talks to registries.

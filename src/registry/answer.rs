@@ -13,7 +13,7 @@ const MAX_MESSAGE: usize = 300;
 
 /// The error for `response`, an answer to `request` that the caller has no use for.
 pub(crate) fn refusal(image: String, request: &str, response: Response) -> RegistryError {
-    let status = response.status();
+    let (status, again_in) = (response.status(), response.retry_after());
     // A body that cannot be read only costs the details.
     let body = response.bytes(MAX_ERROR).unwrap_or_default();
     let (code, message) = told(&body);
@@ -22,7 +22,10 @@ pub(crate) fn refusal(image: String, request: &str, response: Response) -> Regis
         StatusCode::FORBIDDEN => {
             RegistryError::Denied { image, message: message.unwrap_or_else(|| "it gave no reason".to_owned()) }
         }
-        status => RegistryError::Server { image, request: request.to_owned(), status, code, message },
+        status => match again_in.filter(|_| matches!(status.as_u16(), 429 | 503)) {
+            Some(again_in) => RegistryError::Busy { image, status, again_in, message },
+            None => RegistryError::Server { image, request: request.to_owned(), status, code, message },
+        },
     }
 }
 

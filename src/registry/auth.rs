@@ -108,7 +108,11 @@ impl Auth {
             if let Some(token) = state.tokens.get(&usual).filter(|token| token.is_fresh()) {
                 return Ok(Proof { header: token.header.clone() });
             }
-            return self.token(&mut state, wanted, access);
+            // What was refused may be refused for others too, as when the registry got a new key: no other old token.
+            return match shown {
+                Some(_) => self.fetch(&mut state, wanted, access),
+                None => self.token(&mut state, wanted, access),
+            };
         }
         if challenges.contains(&Challenge::Basic) {
             state.wish = Wish::Basic;
@@ -145,7 +149,7 @@ impl Auth {
         }
     }
 
-    fn login(&self, access: &Access) -> Result<Option<&Login>, RegistryError> {
+    fn login(&self, access: &Access) -> Result<Option<Login>, RegistryError> {
         self.credentials
             .find(&self.registry, access.image.repository())
             .map_err(|source| RegistryError::Credentials { image: access.image.to_string(), source })
@@ -153,7 +157,7 @@ impl Auth {
 
     fn password(&self, access: &Access) -> Result<Proof, RegistryError> {
         match self.login(access)? {
-            Some(Login::Password { user, password }) => Ok(Proof { header: basic(user, password) }),
+            Some(Login::Password { user, password }) => Ok(Proof { header: basic(&user, &password) }),
             Some(Login::Registry(token)) => Ok(Proof { header: bearer_header(token.reveal()) }),
             Some(Login::Identity(_)) | None => {
                 Err(RegistryError::Unauthorized { image: access.image.to_string(), had_credentials: false })
@@ -164,17 +168,21 @@ impl Auth {
     /// A token with `scopes`, from the cache if it has one. The state stays locked meanwhile, so that several threads
     /// with the same wish cause one request.
     fn token(&self, state: &mut State, scopes: BTreeSet<String>, access: &Access) -> Result<Proof, RegistryError> {
-        let Wish::Bearer { realm, service } = &state.wish else { return self.password(access) };
         if let Some((_, token)) = state.tokens.iter().find(|(had, token)| covers(had, &scopes) && token.is_fresh()) {
             return Ok(Proof { header: token.header.clone() });
         }
+        self.fetch(state, scopes, access)
+    }
+
+    fn fetch(&self, state: &mut State, scopes: BTreeSet<String>, access: &Access) -> Result<Proof, RegistryError> {
+        let Wish::Bearer { realm, service } = &state.wish else { return self.password(access) };
         let login = self.login(access)?;
         if let Some(Login::Registry(token)) = login {
             return Ok(Proof { header: bearer_header(token.reveal()) });
         }
         debug!(registry = self.registry, ?scopes, realm = http::shown(realm), "asking for a token");
         let unsendable = |error| access.unreachable(error);
-        let request = token_request(realm, service.as_deref(), &scopes, login).map_err(unsendable)?;
+        let request = token_request(realm, service.as_deref(), &scopes, login.as_ref()).map_err(unsendable)?;
         let response = self.client.send_retrying(&request).map_err(unsendable)?;
         let token = read_token(response, &request, login.is_some(), access)?;
         let header = token.header.clone();

@@ -1,6 +1,8 @@
 //! Who we are at which registry: docker's config.json, containers' auth.json, or `--creds`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::GeneralPurpose;
@@ -8,6 +10,8 @@ use base64::engine::general_purpose::{GeneralPurposeConfig, PAD};
 use base64::engine::{DecodePaddingMode, general_purpose};
 use http::Secret;
 use serde::Deserialize;
+
+use crate::credential_helper::{self, HelperError};
 
 /// Bytes in the largest credential file read.
 const MAX_FILE: usize = 1 << 20;
@@ -17,7 +21,13 @@ const MAX_FILE: usize = 1 << 20;
 pub struct Credentials {
     everywhere: Option<Login>,
     files: Vec<File>,
+    /// Where helper programs are, if not in PATH.
+    helpers_in: Option<PathBuf>,
+    asked: Arc<Mutex<Answers>>,
 }
+
+/// What helpers said, by helper and registry.
+type Answers = BTreeMap<(String, String), Option<Login>>;
 
 /// How to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,18 +75,15 @@ pub enum CredentialsError {
         /// The key in `auths`.
         key: String,
     },
-    /// The credentials are with a helper program.
-    #[error(
-        "{label}: the credentials for {key} are with the helper docker-credential-{helper}, which is not supported; \
-         log in without a helper, or give user:password"
-    )]
-    NeedsHelper {
+    /// A helper program did not help.
+    #[error("{label}: the credentials for {key} are with a helper: {source}")]
+    Helper {
         /// The file.
         label: String,
-        /// The registry.
+        /// The key of the registry.
         key: String,
-        /// The helper's name.
-        helper: String,
+        /// Why not.
+        source: HelperError,
     },
 }
 
@@ -122,7 +129,7 @@ impl Credentials {
     pub fn everywhere(text: &str) -> Result<Self, CredentialsError> {
         let (user, password) = text.split_once(':').ok_or(CredentialsError::NoColon)?;
         let login = Login::Password { user: user.to_owned(), password: Secret::new(password) };
-        Ok(Self { everywhere: Some(login), files: Vec::new() })
+        Ok(Self { everywhere: Some(login), ..Self::default() })
     }
 
     /// The logins in the bytes of a docker config.json or containers auth.json; `label` names the file in errors.
@@ -154,7 +161,7 @@ impl Credentials {
             store: raw.store.filter(|store| !store.is_empty()),
             helpers: raw.helpers.unwrap_or_default().into_iter().map(|(key, name)| (normalised(&key), name)).collect(),
         };
-        Ok(Self { everywhere: None, files: vec![file] })
+        Ok(Self { files: vec![file], ..Self::default() })
     }
 
     /// These credentials, and where they have nothing, those of `other`.
@@ -168,28 +175,59 @@ impl Credentials {
     /// The login for `repository` at `registry`, the most specific key of the first file that has one
     /// (containers-auth.json(5)). `None` means anonymous.
     ///
+    /// A helper program is asked once for each registry.
+    ///
     /// # Errors
-    /// [`CredentialsError::BadEntry`] or [`CredentialsError::NeedsHelper`].
-    pub fn find(&self, registry: &str, repository: &str) -> Result<Option<&Login>, CredentialsError> {
+    /// [`CredentialsError::BadEntry`] or [`CredentialsError::Helper`].
+    pub fn find(&self, registry: &str, repository: &str) -> Result<Option<Login>, CredentialsError> {
         if let Some(login) = &self.everywhere {
-            return Ok(Some(login));
+            return Ok(Some(login.clone()));
         }
         for file in &self.files {
-            if let Some(login) = file.find(&format!("{registry}/{repository}"))? {
-                return Ok(Some(login));
+            let found = match file.find(&format!("{registry}/{repository}"))? {
+                Some(Found::Login(login)) => Some(login.clone()),
+                Some(Found::Helper { helper, key }) => self.ask(&file.label, helper, &key)?,
+                None => None,
+            };
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
     }
+
+    fn ask(&self, label: &str, helper: &str, key: &str) -> Result<Option<Login>, CredentialsError> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let question = (helper.to_owned(), key.to_owned());
+        if let Some(known) = asked.get(&question) {
+            return Ok(known.clone());
+        }
+        // Docker keeps its own registry under the name it had first.
+        let server = if key == "docker.io" { "https://index.docker.io/v1/" } else { key };
+        let answer = credential_helper::get(helper, server, self.helpers_in.as_deref());
+        let login = answer.map_err(|source| CredentialsError::Helper {
+            label: label.to_owned(),
+            key: key.to_owned(),
+            source,
+        })?;
+        asked.insert(question, login.clone());
+        Ok(login)
+    }
+}
+
+/// What a file says about a repository.
+enum Found<'f> {
+    Login(&'f Login),
+    Helper { helper: &'f str, key: String },
 }
 
 impl File {
-    fn find(&self, name: &str) -> Result<Option<&Login>, CredentialsError> {
+    fn find(&self, name: &str) -> Result<Option<Found<'_>>, CredentialsError> {
         let mut key = name;
         loop {
             if let Some(entry) = self.entries.get(key).filter(|entry| !matches!(entry, Entry::Empty)) {
                 return match entry {
-                    Entry::Login(login) => Ok(Some(login)),
+                    Entry::Login(login) => Ok(Some(Found::Login(login))),
                     Entry::Bad | Entry::Empty => {
                         Err(CredentialsError::BadEntry { label: self.label.clone(), key: key.to_owned() })
                     }
@@ -197,15 +235,15 @@ impl File {
             }
             let is_stored = self.entries.contains_key(key);
             if let Some(helper) = self.helpers.get(key).or(self.store.as_ref().filter(|_| is_stored)) {
-                return Err(CredentialsError::NeedsHelper {
-                    label: self.label.clone(),
-                    key: key.to_owned(),
-                    helper: helper.clone(),
-                });
+                return Ok(Some(Found::Helper { helper, key: key.to_owned() }));
             }
             match key.rsplit_once('/') {
                 Some((parent, _)) => key = parent,
-                None => return Ok(None),
+                // A store may have what the file does not mention at all.
+                None => {
+                    let registry = key.to_owned();
+                    return Ok(self.store.as_deref().map(|helper| Found::Helper { helper, key: registry }));
+                }
             }
         }
     }
@@ -292,7 +330,7 @@ mod tests {
     #[track_caller]
     fn check(registry: &str, repository: &str, expected: Option<&Login>) {
         let credentials = Credentials::parse("auth.json", FILE.as_bytes()).unwrap();
-        assert_eq!(credentials.find(registry, repository).unwrap(), expected);
+        assert_eq!(credentials.find(registry, repository).unwrap().as_ref(), expected);
     }
 
     #[test]
@@ -308,13 +346,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_helper_holds_is_an_error_that_names_it() {
+    fn a_helper_is_asked_once_for_what_it_holds() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let script = format!(
+            "#!/bin/sh\nread server; echo $server >> {}\n[ $server = public.example ] && echo credentials not found && \
+             exit 1\necho \"{{\\\"ServerURL\\\":\\\"\\\",\\\"Username\\\":\\\"u\\\",\\\"Secret\\\":\\\"p\\\"}}\"\n",
+            log.display()
+        );
+        for name in ["gcloud", "pass"] {
+            let path = folder.path().join(format!("docker-credential-{name}"));
+            std::fs::write(&path, &script).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
         let with_store = FILE.replacen('{', r#"{"credsStore": "pass","#, 1);
-        let credentials = Credentials::parse("f", with_store.as_bytes()).unwrap();
-        let error = |registry| credentials.find(registry, "a").unwrap_err().to_string();
-        assert!(error("gcr.io").contains("for gcr.io are with the helper docker-credential-gcloud"));
-        assert!(error("stored.example").contains("for stored.example are with the helper docker-credential-pass"));
-        assert!(credentials.find("public.example", "a").unwrap().is_none());
+        let mut credentials = Credentials::parse("f", with_store.as_bytes()).unwrap();
+        credentials.helpers_in = Some(folder.path().to_owned());
+        for registry in ["gcr.io", "stored.example", "gcr.io", "public.example"] {
+            let expected = (registry != "public.example").then(|| password("u", "p"));
+            assert_eq!(credentials.find(registry, "a").unwrap(), expected, "{registry}");
+        }
+        assert_eq!(credentials.find("quay.io", "other").unwrap(), Some(password("quay", "two")));
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "gcr.io\nstored.example\npublic.example\n");
     }
 
     #[test]
@@ -328,7 +382,7 @@ mod tests {
     fn credentials_given_by_hand_go_first() {
         let file = Credentials::parse("f", FILE.as_bytes()).unwrap();
         let both = Credentials::everywhere("me:a:b").unwrap().or(file);
-        assert_eq!(both.find("quay.io", "org").unwrap(), Some(&password("me", "a:b")));
+        assert_eq!(both.find("quay.io", "org").unwrap(), Some(password("me", "a:b")));
     }
 
     #[test]

@@ -1,14 +1,24 @@
 //! One registry: its address, what it wants to be shown, and requests to it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::AUTHORIZATION;
-use http::{BodyWriter, Client, HttpError, Request, Response, ResponseHandle, Retry, StatusCode, Url, is_same_origin};
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{
+    BodyWriter, Client, HttpError, Method, Request, Response, ResponseHandle, Retry, StatusCode, Url, is_same_origin,
+};
 use oci::Reference;
 
+use crate::answer::{named, refusal};
 use crate::auth::{Auth, Proof};
-use crate::{Credentials, RegistryError};
+use crate::{Candidate, RegistryError};
+
+/// How long a place may ask us to wait when there are others.
+const LONGEST_WITH_OTHERS: Duration = Duration::from_secs(5);
+
+/// How long a registry may take for an answer when everything is to stop.
+const LAST_WORDS_OF_ALL: Duration = Duration::from_secs(1);
 
 /// A registry that requests can be sent to; shared by threads.
 #[derive(Debug)]
@@ -22,35 +32,57 @@ pub(crate) struct Endpoint {
 /// What a request is for: the image, for errors and credentials, and the scopes its token must have.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
+    /// Where the image really is: at a mirror, for example.
     pub(crate) image: Reference,
     pub(crate) scopes: Vec<String>,
+    /// Whether its registry need not prove who it is.
+    pub(crate) is_insecure: bool,
+    /// Whether another place may have the image, so that this one is not tried for long.
+    pub(crate) has_others: bool,
+}
+
+/// A request whose body is being written.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) writer: BodyWriter,
+    pub(crate) answer: ResponseHandle,
+    /// The credentials it shows, to tell them from newer ones when they are refused.
+    pub(crate) shown: Option<HeaderValue>,
 }
 
 impl Access {
-    pub(crate) fn pull(image: &Reference) -> Self {
-        Self { image: image.clone(), scopes: vec![format!("repository:{}:pull", image.repository())] }
+    pub(crate) fn pull(place: &Candidate) -> Self {
+        Self::to(place, "pull")
     }
 
-    pub(crate) fn push(image: &Reference) -> Self {
-        Self { image: image.clone(), scopes: vec![format!("repository:{}:pull,push", image.repository())] }
+    pub(crate) fn push(place: &Candidate) -> Self {
+        Self::to(place, "pull,push")
+    }
+
+    fn to(place: &Candidate, actions: &str) -> Self {
+        let scopes = vec![format!("repository:{}:{actions}", place.image.repository())];
+        Self { image: place.image.clone(), scopes, is_insecure: place.is_insecure, has_others: false }
     }
 
     /// A mount needs both rights in one token.
-    pub(crate) fn mount(to: &Reference, from: &Reference) -> Self {
+    pub(crate) fn mount(to: &Candidate, from: &Reference) -> Self {
         let mut access = Self::push(to);
         access.scopes.push(format!("repository:{}:pull", from.repository()));
         access
     }
 
     pub(crate) fn unreachable(&self, source: HttpError) -> RegistryError {
-        RegistryError::Unreachable { image: self.image.to_string(), source }
+        let image = self.image.to_string();
+        if matches!(source, HttpError::Cancelled { .. }) {
+            return RegistryError::Cancelled { image };
+        }
+        RegistryError::Unreachable { image, source }
     }
 }
 
 impl Endpoint {
-    /// The registry `registry` at `base`, a URL that ends in `/v2/`.
-    pub(crate) fn new(client: Client, registry: &str, base: Url, credentials: Arc<Credentials>) -> Self {
-        let auth = Auth::new(client.clone(), registry, base.clone(), credentials);
+    /// The registry at `base`, a URL that ends in `/v2/`, spoken to through `client`.
+    pub(crate) fn new(client: Client, base: Url, auth: Auth) -> Self {
         Self { client, base, auth, takes_streams: AtomicBool::new(true) }
     }
 
@@ -67,12 +99,39 @@ impl Endpoint {
     /// Sends `request`, with bounded retries; answers one challenge of the registry. Every status except 401 to a
     /// registry that was shown credentials is an answer.
     pub(crate) fn send(&self, request: &Request, access: &Access) -> Result<Response, RegistryError> {
-        self.send_by(&self.client, request, access)
+        if !access.has_others {
+            return self.send_by(&self.client, request, access);
+        }
+        let mut retry = self.client.retry().clone();
+        retry.delays.truncate(1);
+        retry.longest = retry.longest.min(LONGEST_WITH_OTHERS);
+        self.send_by(&self.client.clone().with_retry(retry), request, access)
     }
 
-    /// As [`Endpoint::send`], without retries.
-    pub(crate) fn send_once(&self, request: &Request, access: &Access) -> Result<Response, RegistryError> {
+    /// As [`Endpoint::send`], without retries: for requests that must not be repeated blindly.
+    pub(crate) fn attempt(&self, request: &Request, access: &Access) -> Result<Response, RegistryError> {
         self.send_by(&self.client.clone().with_retry(Retry::never()), request, access)
+    }
+
+    /// As [`Endpoint::attempt`], also when everything is to stop, but without much patience: `limit` at most.
+    pub(crate) fn say_at_last(
+        &self,
+        request: &Request,
+        access: &Access,
+        limit: Duration,
+    ) -> Result<Response, RegistryError> {
+        let limit = if self.client.is_cancelled() { limit.min(LAST_WORDS_OF_ALL) } else { limit };
+        self.send_by(&self.client.clone().for_last_words(limit), request, access)
+    }
+
+    /// The answer to a request for an upload, 202, and that request.
+    pub(crate) fn open_upload(&self, access: &Access) -> Result<(Request, Response), RegistryError> {
+        let request = Request::new(Method::POST, self.url(access, "blobs/uploads/")?);
+        let response = self.send(&request, access)?;
+        match response.status() {
+            StatusCode::ACCEPTED => Ok((request, response)),
+            _ => Err(refusal(access.image.to_string(), &named(&request), response)),
+        }
     }
 
     fn send_by(&self, client: &Client, request: &Request, access: &Access) -> Result<Response, RegistryError> {
@@ -95,13 +154,31 @@ impl Endpoint {
 
     /// Starts `request` with a body to be written, of unknown length. A challenge cannot be answered here, so send
     /// something with the same `access` before.
-    pub(crate) fn upload(
-        &self,
-        request: &Request,
-        access: &Access,
-    ) -> Result<(BodyWriter, ResponseHandle), RegistryError> {
+    pub(crate) fn upload(&self, request: &Request, access: &Access) -> Result<Stream, RegistryError> {
         let request = self.authorised(request, access)?;
-        self.client.upload(request, None).map_err(|error| access.unreachable(error))
+        let shown = request.headers.get(AUTHORIZATION).cloned();
+        let (writer, answer) = self.client.upload(request, None).map_err(|error| access.unreachable(error))?;
+        Ok(Stream { writer, answer, shown })
+    }
+
+    /// Gets new credentials after `response`, a 401 to a request that had shown `shown`; later requests show them.
+    pub(crate) fn renew(
+        &self,
+        response: Response,
+        shown: Option<&HeaderValue>,
+        access: &Access,
+    ) -> Result<(), RegistryError> {
+        if !is_same_origin(response.url(), &self.base) {
+            return Err(refusal(access.image.to_string(), "the upload", response));
+        }
+        self.auth.answer(&response, shown, access)?;
+        response.finish();
+        Ok(())
+    }
+
+    /// The error for `response`, a 401 to new credentials.
+    pub(crate) fn refused(&self, response: &Response, access: &Access) -> RegistryError {
+        self.auth.refused(response, access)
     }
 
     /// Whether the registry takes bodies of unknown length, as far as we know.

@@ -1,9 +1,14 @@
 //! What registries refuse, get wrong, or fail at.
 
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+use std::io;
+use std::time::Duration;
+
 use http::{HttpError, StatusCode};
 use oci::{Digest, ManifestError};
 
-use crate::CredentialsError;
+use crate::{Blocked, CertificatesError, CredentialsError};
 
 /// Why a registry operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +107,7 @@ pub enum RegistryError {
         source: HttpError,
     },
     /// The registry answered with an error.
-    #[error("{image}: the registry answered {status} to {request}{}", message.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    #[error("{image}: the registry answered {status} to {request}{}", told(message))]
     Server {
         /// The image.
         image: String,
@@ -114,6 +119,77 @@ pub enum RegistryError {
         code: Option<String>,
         /// Code and text of the answer, short and without control characters.
         message: Option<String>,
+    },
+    /// The registry has too much to do, and said when to come back.
+    #[error("{image}: the registry answered {status} and asks to come back in {} s{}", again_in.as_secs(), told(message))]
+    Busy {
+        /// The image.
+        image: String,
+        /// The status: 429 or 503.
+        status: StatusCode,
+        /// How long it asks to be left alone; short waits were tried.
+        again_in: Duration,
+        /// Code and text of the answer, short and without control characters.
+        message: Option<String>,
+    },
+    /// An upload broke off and cannot be continued.
+    #[error("{image}: the upload broke off after {sent} bytes and the registry cannot go on with it; push again")]
+    UploadLost {
+        /// The image.
+        image: String,
+        /// Bytes that were sent.
+        sent: u64,
+    },
+    /// What is to be pushed cannot be read.
+    #[error("{image}: the blob {blob} to be pushed cannot be read")]
+    Unreadable {
+        /// The image.
+        image: String,
+        /// The blob.
+        blob: Digest,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The configuration forbids the image's registry.
+    #[error("{image}: its registry may not be used")]
+    Blocked {
+        /// The image.
+        image: String,
+        /// By what.
+        #[source]
+        source: Blocked,
+    },
+    /// The certificates for the registry cannot be read.
+    #[error("{image}: cannot connect as configured")]
+    Certificates {
+        /// The image.
+        image: String,
+        /// Why.
+        #[source]
+        source: CertificatesError,
+    },
+    /// No place that has the image according to the configuration could give it.
+    #[error("{image}: none of its places could give it: {}", shown(tried))]
+    NoPlace {
+        /// The image, as it was asked for.
+        image: String,
+        /// What went wrong at each place, in the order in which they were tried; the last is the image's own.
+        tried: Vec<Self>,
+    },
+    /// An artifact to be attached says of no image that it belongs to it.
+    #[error("{image}: {why}")]
+    NotAnArtifact {
+        /// The image.
+        image: String,
+        /// What is wrong with the artifact.
+        why: &'static str,
+    },
+    /// Everything is to stop.
+    #[error("{image}: cancelled")]
+    Cancelled {
+        /// The image.
+        image: String,
     },
     /// The registry does not take a body of unknown length; the next upload to it is sent in pieces of known length.
     #[error(
@@ -154,7 +230,8 @@ impl RegistryError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NotFound { .. } => Kind::NoSuchImage,
-            Self::Credentials { .. } => Kind::Configuration,
+            Self::Credentials { .. } | Self::Blocked { .. } | Self::Certificates { .. } => Kind::Configuration,
+            Self::NoPlace { tried, .. } => tried.last().map_or(Kind::Service, Self::kind),
             Self::BlobNotFound { .. }
             | Self::Unauthorized { .. }
             | Self::Denied { .. }
@@ -164,6 +241,11 @@ impl RegistryError {
             | Self::TooLarge { .. }
             | Self::Unreachable { .. }
             | Self::Server { .. }
+            | Self::Busy { .. }
+            | Self::UploadLost { .. }
+            | Self::Unreadable { .. }
+            | Self::NotAnArtifact { .. }
+            | Self::Cancelled { .. }
             | Self::StreamRefused { .. }
             | Self::BadAnswer { .. } => Kind::Service,
         }
@@ -173,7 +255,8 @@ impl RegistryError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::StreamRefused { .. } => true,
+            Self::StreamRefused { .. } | Self::UploadLost { .. } => true,
+            Self::NoPlace { tried, .. } => tried.iter().any(Self::is_transient),
             Self::Unreachable { source, .. } => source.is_transient(),
             Self::Server { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound { .. }
@@ -185,6 +268,13 @@ impl RegistryError {
             | Self::SizeMismatch { .. }
             | Self::NotAManifest { .. }
             | Self::TooLarge { .. }
+            // It was waited for already, or would take longer than anybody wants to wait.
+            | Self::Busy { .. }
+            | Self::Unreadable { .. }
+            | Self::Blocked { .. }
+            | Self::Certificates { .. }
+            | Self::NotAnArtifact { .. }
+            | Self::Cancelled { .. }
             | Self::BadAnswer { .. } => false,
         }
     }
@@ -202,4 +292,31 @@ impl RegistryError {
     pub fn from_io(error: std::io::Error) -> Result<Self, std::io::Error> {
         error.downcast()
     }
+}
+
+/// What an answer said, behind our own words.
+fn told(message: &Option<String>) -> String {
+    message.as_deref().map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+/// Errors with their causes, on one line.
+fn shown(errors: &[RegistryError]) -> String {
+    errors.iter().map(|error| chain(error).to_string()).collect::<Vec<_>>().join("; ")
+}
+
+/// `error` and its causes, for messages that have room for no more than text.
+pub(crate) fn chain(error: &dyn Error) -> impl Display {
+    struct Chain<'e>(&'e dyn Error);
+    impl Display for Chain<'_> {
+        fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+            write!(formatter, "{}", self.0)?;
+            let mut cause = self.0.source();
+            while let Some(error) = cause {
+                write!(formatter, ": {error}")?;
+                cause = error.source();
+            }
+            Ok(())
+        }
+    }
+    Chain(error)
 }

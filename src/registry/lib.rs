@@ -7,23 +7,32 @@
 //!
 //! What a registry answers is not trusted: every document has a limit, lengths and digests are checked as the bytes
 //! pass, credentials go only to the registry itself and to the token server it names, and texts from it are stripped
-//! of control characters. It never starts a credential helper, never reads files, and never writes to disk.
+//! of control characters. It never starts a credential helper, reads no files but the certificates in the directories of
+//! [`Options::certs_d`], and never writes to disk.
 
 mod answer;
 mod auth;
 pub mod challenge;
+mod conf;
+mod credential_helper;
 mod credentials;
 mod endpoint;
 mod error;
+mod host_certificates;
+mod places;
 mod pull;
 mod push;
+mod referrers;
 mod registries;
 mod upload;
 
+pub use conf::{Ambiguous, Blocked, Candidate, RegistriesConf, RegistriesConfError};
+pub use credential_helper::HelperError;
 pub use credentials::{Credentials, CredentialsError, Login};
 pub use error::{Kind, RegistryError};
+pub use host_certificates::CertificatesError;
 pub use http::Tls;
 pub use pull::{BlobReader, Pulled};
 pub use push::Mounted;
-pub use registries::{Options, Registries};
+pub use registries::{NameError, Options, Registries};
 pub use upload::Upload;

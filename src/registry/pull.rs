@@ -1,5 +1,6 @@
 //! Reading from a registry: manifests, and blobs that are checked while they pass.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
@@ -11,12 +12,14 @@ use tracing::debug;
 
 use crate::answer::{named, refusal};
 use crate::endpoint::{Access, Endpoint};
-use crate::{Registries, RegistryError};
+use crate::error::chain;
+use crate::places::Tried;
+use crate::{Candidate, Kind, Registries, RegistryError};
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// A resumed blob may be resumed as often again once this many bytes have come.
-const PROGRESS: u64 = 16 << 20;
+/// A resumed transfer may be resumed as often again once this many bytes have come.
+pub(crate) const PROGRESS: u64 = 16 << 20;
 
 /// A manifest or index as the registry holds it.
 #[derive(Clone, Debug)]
@@ -36,25 +39,7 @@ impl Registries {
     /// [`RegistryError::NotFound`]; [`RegistryError::DigestMismatch`] when the bytes are not those asked for, or not
     /// those the registry says they are; [`RegistryError::NotAManifest`]; what else can go wrong on the way.
     pub fn resolve(&self, image: &Reference) -> Result<Pulled, RegistryError> {
-        let access = Access::pull(image);
-        let response = self.manifest(Method::GET, &access)?;
-        let response = response.ok_or_else(|| RegistryError::NotFound { image: image.to_string() })?;
-        let content_type = response.header(&CONTENT_TYPE).map(str::to_owned);
-        let promised = promised_digest(&response);
-        let bytes = response.bytes(MAX_MANIFEST).map_err(|error| too_large(error, &access, "the manifest"))?;
-        let digest = match image.digest() {
-            Some(asked) => check(image, asked, &bytes)?,
-            None => Digest::of(&bytes),
-        };
-        if let Some(promised) = promised.as_ref().filter(|promised| **promised != digest) {
-            check(image, promised, &bytes)?;
-        }
-        let not_a_manifest =
-            |source| RegistryError::NotAManifest { image: image.to_string(), source: Box::new(source) };
-        let document = Document::parse(&bytes, content_type.as_deref()).map_err(not_a_manifest)?;
-        let media_type = own_media_type(&document).or(content_type).unwrap_or_default();
-        let descriptor = Descriptor::new(&media_type, digest, bytes.len() as u64);
-        Ok(Pulled { bytes, descriptor, document })
+        self.first(image, |endpoint, access| resolve(endpoint, access))
     }
 
     /// The descriptor of `image`'s manifest or index, `None` when there is none. Nothing was checked against it yet.
@@ -62,34 +47,35 @@ impl Registries {
     /// # Errors
     /// What can go wrong on the way.
     pub fn head(&self, image: &Reference) -> Result<Option<Descriptor>, RegistryError> {
-        let Some(response) = self.manifest(Method::HEAD, &Access::pull(image))? else { return Ok(None) };
-        let digest = promised_digest(&response).or_else(|| image.digest().cloned());
-        let (Some(digest), Some(size)) = (digest, response.content_length()) else {
-            // The specification asks for neither header; the manifest itself has all of it.
-            return self.resolve(image).map(|pulled| Some(pulled.descriptor));
-        };
-        let media_type = response.header(&CONTENT_TYPE).unwrap_or_default();
-        Ok(Some(Descriptor::new(media_type, digest, size)))
+        match self.first(image, |endpoint, access| head(endpoint, access)) {
+            Ok(descriptor) => Ok(Some(descriptor)),
+            Err(error) if error.kind() == Kind::NoSuchImage => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The blob `blob` of `image`'s repository, checked while it is read.
+    /// The blob `blob` of `image`'s repository, checked while it is read: from the place that gave the manifest, else
+    /// from another.
     ///
     /// # Errors
     /// [`RegistryError::BlobNotFound`]; [`RegistryError::SizeMismatch`] when another length is announced.
     pub fn blob(&self, image: &Reference, blob: &Descriptor) -> Result<BlobReader, RegistryError> {
-        let access = Access::pull(image);
-        let endpoint = self.endpoint(&access)?;
-        let source = Source { endpoint, access, blob: blob.clone() };
-        let body = source.open(0)?;
-        let retries = source.endpoint.client().retry().delays.len();
-        let hasher = Some(Hasher::new(blob.digest.algorithm()));
+        let mut source = Source {
+            registries: self.clone(),
+            places: self.places(image)?.into(),
+            place: None,
+            tried: Tried::new(image),
+            blob: blob.clone(),
+        };
+        let (body, skip) = source.open_somewhere(0)?;
         Ok(BlobReader {
-            source,
             body: Body::Open(body),
-            hasher,
+            hasher: Some(Hasher::new(blob.digest.algorithm())),
             received: 0,
+            skip,
             resumed_at: 0,
-            retries,
+            retries: source.retries(),
+            source,
             current: Bytes::new(),
         })
     }
@@ -111,27 +97,58 @@ impl Registries {
         Ok(bytes)
     }
 
-    /// Whether `image`'s repository has the blob `digest`.
+    /// Whether the repository that `image` is pushed to has the blob `digest`.
     ///
     /// # Errors
     /// What can go wrong on the way.
     pub fn has_blob(&self, image: &Reference, digest: &Digest) -> Result<bool, RegistryError> {
-        let access = Access::pull(image);
+        let access = Access::pull(&self.target(image)?);
         let endpoint = self.endpoint(&access)?;
         has_blob(&endpoint, &access, digest)
     }
+}
 
-    fn manifest(&self, method: Method, access: &Access) -> Result<Option<Response>, RegistryError> {
-        let endpoint = self.endpoint(access)?;
-        let url = endpoint.url(access, &format!("manifests/{}", access.image.manifest_name()))?;
-        let request = Request::new(method, url).header(ACCEPT, &media_type::MANIFESTS.join(", "));
-        let request = request.map_err(|error| access.unreachable(error))?;
-        let response = endpoint.send(&request, access)?;
-        match response.status() {
-            StatusCode::OK => Ok(Some(response)),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(refusal(access.image.to_string(), &named(&request), response)),
-        }
+/// The manifest or index that `access` is about.
+pub(crate) fn resolve(endpoint: &Endpoint, access: &Access) -> Result<Pulled, RegistryError> {
+    let image = &access.image;
+    let response = manifest(endpoint, Method::GET, access)?;
+    let content_type = response.header(&CONTENT_TYPE).map(str::to_owned);
+    let promised = promised_digest(&response);
+    let bytes = response.bytes(MAX_MANIFEST).map_err(|error| too_large(error, access, "the manifest"))?;
+    let digest = match image.digest() {
+        Some(asked) => check(image, asked, &bytes)?,
+        None => Digest::of(&bytes),
+    };
+    if let Some(promised) = promised.as_ref().filter(|promised| **promised != digest) {
+        check(image, promised, &bytes)?;
+    }
+    let not_a_manifest = |source| RegistryError::NotAManifest { image: image.to_string(), source: Box::new(source) };
+    let document = Document::parse(&bytes, content_type.as_deref()).map_err(not_a_manifest)?;
+    let media_type = own_media_type(&document).or(content_type).unwrap_or_default();
+    let descriptor = Descriptor::new(&media_type, digest, bytes.len() as u64);
+    Ok(Pulled { bytes, descriptor, document })
+}
+
+fn head(endpoint: &Endpoint, access: &Access) -> Result<Descriptor, RegistryError> {
+    let response = manifest(endpoint, Method::HEAD, access)?;
+    let digest = promised_digest(&response).or_else(|| access.image.digest().cloned());
+    let (Some(digest), Some(size)) = (digest, response.content_length()) else {
+        // The specification asks for neither header; the manifest itself has all of it.
+        return resolve(endpoint, access).map(|pulled| pulled.descriptor);
+    };
+    let media_type = response.header(&CONTENT_TYPE).unwrap_or_default();
+    Ok(Descriptor::new(media_type, digest, size))
+}
+
+fn manifest(endpoint: &Endpoint, method: Method, access: &Access) -> Result<Response, RegistryError> {
+    let url = endpoint.url(access, &format!("manifests/{}", access.image.manifest_name()))?;
+    let request = Request::new(method, url).header(ACCEPT, &media_type::MANIFESTS.join(", "));
+    let request = request.map_err(|error| access.unreachable(error))?;
+    let response = endpoint.send(&request, access)?;
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        StatusCode::NOT_FOUND => Err(RegistryError::NotFound { image: access.image.to_string() }),
+        _ => Err(refusal(access.image.to_string(), &named(&request), response)),
     }
 }
 
@@ -168,56 +185,103 @@ fn own_media_type(document: &Document) -> Option<String> {
     }
 }
 
-fn too_large(error: HttpError, access: &Access, what: &'static str) -> RegistryError {
+pub(crate) fn too_large(error: HttpError, access: &Access, what: &'static str) -> RegistryError {
     if let HttpError::TooLarge { limit, .. } = error {
         return RegistryError::TooLarge { image: access.image.to_string(), what, limit };
     }
     access.unreachable(error)
 }
 
+/// A place that is spoken to.
 #[derive(Debug)]
-struct Source {
+struct Place {
     endpoint: Arc<Endpoint>,
     access: Access,
+    candidate: Candidate,
+}
+
+/// Where a blob comes from.
+#[derive(Debug)]
+struct Source {
+    registries: Registries,
+    /// The places that were not tried yet.
+    places: VecDeque<Candidate>,
+    /// The one that is read from.
+    place: Option<Place>,
+    tried: Tried,
     blob: Descriptor,
 }
 
 impl Source {
-    /// The blob's bytes from `start` on.
-    fn open(&self, start: u64) -> Result<BodyReader, RegistryError> {
-        let url = self.endpoint.url(&self.access, &format!("blobs/{}", self.blob.digest))?;
-        let mut request = Request::new(Method::GET, url);
-        if start > 0 {
-            let range = request.header(RANGE, &format!("bytes={start}-"));
-            request = range.map_err(|error| self.access.unreachable(error))?;
-        }
-        let response = self.endpoint.send(&request, &self.access)?;
-        let is_wanted = match response.status() {
-            StatusCode::OK => start == 0,
-            StatusCode::PARTIAL_CONTENT => start > 0 && starts_at(&response, start),
-            StatusCode::NOT_FOUND => {
-                let digest = self.blob.digest.clone();
-                return Err(RegistryError::BlobNotFound { image: self.access.image.to_string(), digest });
+    /// The blob's bytes from `start` on, from the next place that gives them; how many to skip before they come.
+    fn open_somewhere(&mut self, start: u64) -> Result<(BodyReader, u64), RegistryError> {
+        while let Some(candidate) = self.places.pop_front() {
+            self.tried.warn();
+            let access = Access { has_others: !self.places.is_empty(), ..Access::pull(&candidate) };
+            let opened = self.registries.endpoint(&access).and_then(|endpoint| {
+                let opened = open(&endpoint, &access, &self.blob, start);
+                self.place = Some(Place { endpoint, access, candidate: candidate.clone() });
+                opened
+            });
+            match opened {
+                Ok(opened) => return Ok(opened),
+                Err(error) => self.tried.add(&candidate, error)?,
             }
-            _ => false,
-        };
-        if !is_wanted {
-            return Err(refusal(self.access.image.to_string(), &named(&request), response));
         }
-        match response.content_length().map(|length| start.saturating_add(length)) {
-            Some(got) if got != self.blob.size => Err(self.wrong_size(got)),
-            Some(_) | None => Ok(response.into_body()),
-        }
+        let image = self.image();
+        Err(std::mem::replace(&mut self.tried, Tried::new(&image)).into_error())
+    }
+
+    /// As often as a place may break before it is left.
+    fn retries(&self) -> usize {
+        self.place.as_ref().map_or(0, |place| place.endpoint.client().retry().delays.len())
+    }
+
+    /// Where it comes from at the moment.
+    fn image(&self) -> Reference {
+        self.place.as_ref().map_or_else(|| self.tried.image().clone(), |place| place.access.image.clone())
     }
 
     fn failed_before(&self) -> RegistryError {
         let request = format!("GET {}", self.blob.digest);
-        RegistryError::BadAnswer { image: self.access.image.to_string(), request, why: "reading it failed before" }
+        RegistryError::BadAnswer { image: self.image().to_string(), request, why: "reading it failed before" }
     }
 
     fn wrong_size(&self, got: u64) -> RegistryError {
-        let (image, blob) = (self.access.image.to_string(), self.blob.digest.clone());
-        RegistryError::SizeMismatch { image, blob, expected: self.blob.size, got }
+        wrong_size(&self.image(), &self.blob, got)
+    }
+}
+
+fn wrong_size(image: &Reference, blob: &Descriptor, got: u64) -> RegistryError {
+    let (image, expected) = (image.to_string(), blob.size);
+    RegistryError::SizeMismatch { image, blob: blob.digest.clone(), expected, got }
+}
+
+/// The bytes of `blob` from `start` on; how many others come before them, where the server knows no ranges.
+fn open(
+    endpoint: &Endpoint,
+    access: &Access,
+    blob: &Descriptor,
+    start: u64,
+) -> Result<(BodyReader, u64), RegistryError> {
+    let mut request = Request::new(Method::GET, endpoint.url(access, &format!("blobs/{}", blob.digest))?);
+    if start > 0 {
+        let range = request.header(RANGE, &format!("bytes={start}-"));
+        request = range.map_err(|error| access.unreachable(error))?;
+    }
+    let response = endpoint.send(&request, access)?;
+    let skipped = match response.status() {
+        StatusCode::OK => 0,
+        StatusCode::PARTIAL_CONTENT if start > 0 && starts_at(&response, start) => start,
+        StatusCode::NOT_FOUND => {
+            let image = access.image.to_string();
+            return Err(RegistryError::BlobNotFound { image, digest: blob.digest.clone() });
+        }
+        _ => return Err(refusal(access.image.to_string(), &named(&request), response)),
+    };
+    match response.content_length().map(|length| skipped.saturating_add(length)) {
+        Some(got) if got != blob.size => Err(wrong_size(&access.image, blob, got)),
+        Some(_) | None => Ok((response.into_body(), start - skipped)),
     }
 }
 
@@ -231,13 +295,16 @@ fn starts_at(response: &Response, start: u64) -> bool {
 ///
 /// Its last bytes are handed out only if digest and size are right; else reading fails with
 /// [`RegistryError::DigestMismatch`] or [`RegistryError::SizeMismatch`], which [`RegistryError::from_io`] gives back.
-/// A connection that breaks is resumed where it broke, as often as the options' retries allow, if the server can.
+/// A connection that breaks is resumed where it broke, as often as the options' retries allow, and after that at the
+/// next place of the image.
 #[derive(Debug)]
 pub struct BlobReader {
     source: Source,
     body: Body,
     hasher: Option<Hasher>,
     received: u64,
+    /// Bytes that came before and are sent once more.
+    skip: u64,
     resumed_at: u64,
     retries: usize,
     current: Bytes,
@@ -270,8 +337,13 @@ impl BlobReader {
         };
         loop {
             match body.next_piece() {
-                Ok(Some(piece)) if piece.is_empty() => {}
-                Ok(Some(piece)) => {
+                Ok(Some(mut piece)) => {
+                    let again = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece.len());
+                    self.skip -= again as u64;
+                    drop(piece.split_to(again));
+                    if piece.is_empty() {
+                        continue;
+                    }
                     let piece = self.pass(piece)?;
                     self.body = Body::Open(body);
                     return Ok(Some(piece));
@@ -305,7 +377,7 @@ impl BlobReader {
         let expected = &self.source.blob.digest;
         match self.hasher.take().map(Hasher::finish) {
             Some(got) if got != *expected => Err(RegistryError::DigestMismatch {
-                image: self.source.access.image.to_string(),
+                image: self.source.image().to_string(),
                 expected: expected.clone(),
                 got,
             }),
@@ -323,20 +395,31 @@ impl BlobReader {
 
     /// A new body that goes on where the broken one ended.
     fn resume(&mut self, error: HttpError) -> Result<BodyReader, RegistryError> {
+        let Some(Place { endpoint, access, candidate }) = &self.source.place else {
+            return Err(self.source.failed_before());
+        };
         if self.received - self.resumed_at >= PROGRESS {
-            self.retries = self.source.endpoint.client().retry().delays.len();
+            self.retries = self.source.retries();
         }
-        if self.retries == 0 || !error.is_transient() {
-            return Err(self.source.access.unreachable(error));
+        let mut broken = access.unreachable(error);
+        while self.retries > 0 && broken.is_transient() {
+            self.retries -= 1;
+            self.resumed_at = self.received;
+            debug!(blob = %self.source.blob.digest, at = self.received, error = %chain(&broken), "resuming a blob");
+            match open(endpoint, access, &self.source.blob, self.received) {
+                Ok((body, skip)) => {
+                    self.skip = skip;
+                    return Ok(body);
+                }
+                // What broke first says more than that the server cannot resume.
+                Err(RegistryError::Server { status, .. }) if status.is_client_error() => break,
+                Err(error) => broken = error,
+            }
         }
-        self.retries -= 1;
-        self.resumed_at = self.received;
-        debug!(blob = %self.source.blob.digest, at = self.received, %error, "resuming a blob");
-        match self.source.open(self.received) {
-            // What broke first says more than that the server cannot resume.
-            Err(RegistryError::Server { .. }) => Err(self.source.access.unreachable(error)),
-            opened => opened,
-        }
+        self.source.tried.add(candidate, broken)?;
+        let (body, skip) = self.source.open_somewhere(self.received)?;
+        (self.skip, self.retries) = (skip, self.source.retries());
+        Ok(body)
     }
 }
 

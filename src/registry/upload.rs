@@ -2,31 +2,50 @@
 //!
 //! The bytes go out as one PATCH with `Transfer-Encoding: chunked`, while they are made. That is how docker and podman
 //! push, so it is what every registry is tried with (distribution, Harbor, Quay, the public ones), and it needs no
-//! memory and no round trip per piece. A registry, or a proxy before it, that wants to know lengths refuses it with 400,
-//! 411, 413 or 416: the write then fails with [`RegistryError::StreamRefused`], and every later upload to that registry
-//! is sent as PATCHes of 16 MiB with `Content-Range` (distribution-spec, "Pushing a blob in chunks"), each of which is
-//! held in memory. The caller makes the bytes again; nothing is spooled.
+//! round trip per piece. A registry, or a proxy before it, that wants to know lengths refuses it with 400, 411, 413 or
+//! 416: from then on every upload to that registry is sent as PATCHes of 16 MiB with `Content-Range`
+//! (distribution-spec, "Pushing a blob in chunks"), each of which is held in memory.
+//!
+//! The last 16 MiB stay at hand. When the connection breaks, or the registry answers 401 or 5xx in the middle, it is
+//! asked how much it has (distribution-spec, "Getting the status"), and the upload goes on from there; where it lost
+//! the upload, a new one begins if all of it is still at hand. Else the error says that it is worth pushing again:
+//! the caller makes the bytes once more; nothing is spooled. Whatever happens on the way, the registry compares the
+//! whole with its digest before the blob exists.
 //!
 //! What is shorter than one chunk is not sent before the commit, and travels in the closing PUT.
 
+mod recovery;
+mod tail;
+
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
-use http::{BodyWriter, Bytes, CHUNK, HttpError, Method, Request, Response, ResponseHandle, StatusCode, Url};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::{Bytes, CHUNK, HttpError, Method, Request, Response, StatusCode, Url};
 use oci::Digest;
 use tracing::debug;
 
 use crate::RegistryError;
-use crate::answer::{named, refusal};
-use crate::endpoint::{Access, Endpoint};
+use crate::answer::named;
+use crate::endpoint::{Access, Endpoint, Stream};
 use crate::pull::has_blob;
+use tail::Tail;
 
 /// Bytes in one sized piece, where the registry does not ask for more.
 const PIECE: usize = 16 << 20;
 
 /// The largest minimum that a registry may set for pieces.
 const MAX_PIECE: usize = 64 << 20;
+
+/// Bytes of a stream that stay at hand: more than sockets and proxies usually have on the way.
+const WINDOW: u64 = 16 << 20;
+
+/// Bytes from which on copying costs more than a chunk of its own.
+const WORTH_A_CHUNK: usize = 32 << 10;
+
+/// How long a registry may take to delete an upload before it is left to its own cleaning.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
@@ -37,23 +56,60 @@ pub struct Upload {
     access: Access,
     location: Url,
     piece: usize,
+    /// What was written and is too little to be sent.
+    chunk: Vec<u8>,
+    /// What is to be sent, or was sent not long ago.
+    tail: Tail,
+    /// How far `tail` was handed to the running PATCH, or taken by those before.
+    sent: u64,
+    retries: usize,
+    resumed_at: u64,
+    /// Whether the registry refused the token of the request before.
+    was_refused: bool,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Less than a chunk was written, and it is here.
-    Gathering(Vec<u8>),
-    /// On the way.
-    Streaming { writer: BodyWriter, answer: ResponseHandle },
-    /// Pieces of known length: what is not sent yet, and how much is.
-    Sized { piece: Vec<u8>, sent: u64 },
-    /// Everything is written; what is here goes with the closing PUT.
-    Written(Vec<u8>),
+    /// No PATCH is running.
+    Idle,
+    /// A PATCH is.
+    Streaming(Box<Stream>),
+    /// Everything is written and nothing is running.
+    Closed,
     /// Something failed and was reported.
     Failed,
     /// The registry has the blob.
     Committed,
+}
+
+/// Why a request of an upload did not do what it should.
+enum Failure {
+    /// The answer to it.
+    Answered(Box<Answered>),
+    /// There was none.
+    Lost(RegistryError),
+}
+
+/// An answer that was not hoped for.
+struct Answered {
+    request: Request,
+    response: Response,
+    kind: Body,
+}
+
+/// How the body of a request travelled.
+enum Body {
+    /// In memory; a 401 was answered already.
+    Whole,
+    /// While it was made, behind these credentials.
+    Stream(Option<HeaderValue>),
+}
+
+impl Failure {
+    fn answered(request: Request, response: Response, kind: Body) -> Self {
+        Self::Answered(Box::new(Answered { request, response, kind }))
+    }
 }
 
 impl Upload {
@@ -72,14 +128,26 @@ impl Upload {
             let why = "it wants pieces larger than 64 MiB";
             return Err(RegistryError::BadAnswer { image: access.image.to_string(), request: named(request), why });
         }
-        Ok(Self { endpoint, access, location, piece, state: State::Gathering(Vec::new()) })
+        Ok(Self {
+            retries: endpoint.client().retry().delays.len(),
+            endpoint,
+            access,
+            location,
+            piece,
+            chunk: Vec::new(),
+            tail: Tail::default(),
+            sent: 0,
+            resumed_at: 0,
+            was_refused: false,
+            state: State::Idle,
+        })
     }
 
     /// Writes all of `bytes`, as [`Write`] does, with this crate's error.
     ///
     /// # Errors
-    /// [`RegistryError::StreamRefused`], [`RegistryError::Unreachable`] or what the registry answered in the middle. The
-    /// upload is lost then.
+    /// [`RegistryError::StreamRefused`], [`RegistryError::UploadLost`], [`RegistryError::Unreachable`] or what the
+    /// registry answered in the middle. The upload is lost then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), RegistryError> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -94,10 +162,12 @@ impl Upload {
     /// # Errors
     /// As for [`Upload::send`].
     pub fn send_piece(&mut self, piece: Bytes) -> Result<(), RegistryError> {
-        if let State::Streaming { writer, .. } = &mut self.state {
-            return writer.write_bytes(piece).map_err(|error| self.cut(error));
+        if !matches!(self.state, State::Streaming(_)) || piece.len() < WORTH_A_CHUNK {
+            return self.send(&piece);
         }
-        self.send(&piece)
+        self.flush_chunk()?;
+        self.tail.push(piece);
+        self.transmit()
     }
 
     /// Ends the body. The blob stays uncommitted.
@@ -105,49 +175,46 @@ impl Upload {
     /// # Errors
     /// As for [`Upload::send`].
     pub fn close_stream(&mut self) -> Result<(), RegistryError> {
-        match std::mem::replace(&mut self.state, State::Failed) {
-            State::Gathering(rest) => self.state = State::Written(rest),
-            State::Sized { piece, sent } => {
-                self.send_sized(piece, sent)?;
-                self.state = State::Written(Vec::new());
-            }
-            state @ (State::Streaming { .. } | State::Written(_) | State::Failed | State::Committed) => {
-                self.state = state;
-                self.end_patch()?;
-            }
+        match self.state {
+            State::Closed => return Ok(()),
+            State::Failed | State::Committed => return Err(self.closed_before("PATCH")),
+            State::Idle | State::Streaming(_) => {}
         }
+        if self.tail.end() > 0 || self.chunk.len() > CHUNK {
+            self.flush_chunk()?;
+            self.drain()?;
+        }
+        self.state = State::Closed;
         Ok(())
     }
 
     /// Closes the upload as the blob `digest`, which the registry checks.
     ///
     /// # Errors
-    /// [`RegistryError::Server`] when the registry got other bytes (code `DIGEST_INVALID`) or lost the upload; as for
-    /// [`Upload::send`].
+    /// [`RegistryError::Server`] when the registry got other bytes (code `DIGEST_INVALID`); as for [`Upload::send`].
     pub fn commit(mut self, digest: &Digest) -> Result<(), RegistryError> {
         self.close_stream()?;
-        let State::Written(rest) = std::mem::replace(&mut self.state, State::Failed) else {
-            let (image, request) = (self.access.image.to_string(), "PUT".to_owned());
-            return Err(RegistryError::BadAnswer { image, request, why: "the upload has failed before" });
-        };
-        let mut url = self.location.clone();
-        url.query_pairs_mut().append_pair("digest", digest.as_str());
-        let request = self.octets(Method::PUT, url).body(rest);
-        let error = match self.endpoint.send(&request, &self.access) {
-            Ok(response) if response.status().is_success() => {
-                response.finish();
+        loop {
+            let rest = std::mem::take(&mut self.chunk);
+            self.tail.push(Bytes::from(rest));
+            if self.tail.end() - self.sent > CHUNK as u64 {
+                self.state = State::Idle;
+                self.drain()?;
+            }
+            let failure = match self.put(digest) {
+                Ok(()) => {
+                    self.state = State::Committed;
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            // A PUT whose answer was lost may have done its work, and then the upload is gone.
+            if is_doubtful(&failure) && matches!(has_blob(&self.endpoint, &self.access, digest), Ok(true)) {
                 self.state = State::Committed;
                 return Ok(());
             }
-            Ok(response) => refusal(self.access.image.to_string(), &named(&request), response),
-            Err(error) => error,
-        };
-        // A PUT whose answer was lost is tried again, and then the upload is gone because the blob is there.
-        if is_doubtful(&error) && matches!(has_blob(&self.endpoint, &self.access, digest), Ok(true)) {
-            self.state = State::Committed;
-            return Ok(());
+            self.recover(failure)?;
         }
-        Err(error)
     }
 
     /// Gives the upload up and deletes what the registry has of it, as dropping does.
@@ -157,119 +224,157 @@ impl Upload {
 
     /// Takes some of `bytes`, at least one.
     fn accept(&mut self, bytes: &[u8]) -> Result<usize, RegistryError> {
-        let outcome = match &mut self.state {
-            State::Gathering(_) => return self.gather(bytes),
-            State::Streaming { writer, .. } => writer.accept(bytes),
-            State::Sized { piece, .. } => {
-                let taken = bytes.get(..self.piece - piece.len()).unwrap_or(bytes);
-                piece.extend_from_slice(taken);
-                let (length, is_full) = (taken.len(), piece.len() == self.piece);
-                return if is_full { self.flush_piece().map(|()| length) } else { Ok(length) };
+        match self.state {
+            State::Closed | State::Failed | State::Committed => return Err(self.closed_before("PATCH")),
+            State::Idle | State::Streaming(_) => {}
+        }
+        if self.chunk.len() >= self.full() {
+            self.flush_chunk()?;
+        }
+        // Another thread may have learned meanwhile that streams are refused: then there is more room.
+        let room = self.full().saturating_sub(self.chunk.len()).max(1);
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        if self.chunk.capacity() == 0 && self.tail.end() > 0 {
+            self.chunk.reserve_exact(self.full());
+        }
+        self.chunk.extend_from_slice(taken);
+        Ok(taken.len())
+    }
+
+    /// Bytes that go out together.
+    fn full(&self) -> usize {
+        match self.state {
+            State::Streaming(_) => CHUNK,
+            State::Idle | State::Closed | State::Failed | State::Committed => {
+                if self.endpoint.takes_streams() {
+                    CHUNK
+                } else {
+                    self.piece
+                }
             }
-            State::Written(_) | State::Failed | State::Committed => {
-                let (image, request) = (self.access.image.to_string(), "PATCH".to_owned());
-                return Err(RegistryError::BadAnswer { image, request, why: "the upload is closed" });
+        }
+    }
+
+    fn flush_chunk(&mut self) -> Result<(), RegistryError> {
+        self.tail.push(Bytes::from(std::mem::take(&mut self.chunk)));
+        self.transmit()
+    }
+
+    /// Sends what was not sent.
+    fn transmit(&mut self) -> Result<(), RegistryError> {
+        while let Some(piece) = self.tail.at(self.sent) {
+            let length = piece.len() as u64;
+            let (transmitted, window) = match self.state {
+                // What the registry said it has need not be kept.
+                State::Idle if !self.endpoint.takes_streams() => (self.send_sized(piece), 0),
+                State::Idle | State::Streaming(_) => (self.stream(piece), WINDOW),
+                State::Closed | State::Failed | State::Committed => return Err(self.closed_before("PATCH")),
+            };
+            match transmitted {
+                Ok(()) => {
+                    self.sent += length;
+                    self.tail.forget(self.sent, window);
+                }
+                Err(failure) => self.recover(failure)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends everything and waits until the registry has it.
+    fn drain(&mut self) -> Result<(), RegistryError> {
+        loop {
+            self.transmit()?;
+            if !self.chunk.is_empty() && self.tail.end() == self.sent {
+                // Only after a refused stream: what was sent is to be sent again, in pieces.
+                self.flush_chunk()?;
+            }
+            match self.end_patch() {
+                Ok(()) if self.chunk.is_empty() && self.tail.end() == self.sent => return Ok(()),
+                Ok(()) => {}
+                Err(failure) => self.recover(failure)?,
+            }
+        }
+    }
+
+    /// Writes `piece` to the running PATCH, or starts one.
+    fn stream(&mut self, piece: Bytes) -> Result<(), Failure> {
+        let mut stream = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Streaming(stream) => stream,
+            State::Idle | State::Closed | State::Failed | State::Committed => {
+                Box::new(self.endpoint.upload(&self.patch(), &self.access).map_err(Failure::Lost)?)
             }
         };
-        outcome.map_err(|error| self.cut(error))
+        match stream.writer.write_bytes(piece) {
+            Ok(()) => {
+                self.state = State::Streaming(stream);
+                Ok(())
+            }
+            Err(error) => Err(self.cut(*stream, error)),
+        }
     }
 
     /// Ends the running PATCH, if there is one.
-    fn end_patch(&mut self) -> Result<(), RegistryError> {
-        let (writer, answer) = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Streaming { writer, answer } => (writer, answer),
-            state @ (State::Gathering(_)
-            | State::Sized { .. }
-            | State::Written(_)
-            | State::Failed
-            | State::Committed) => {
+    fn end_patch(&mut self) -> Result<(), Failure> {
+        let stream = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Streaming(stream) => stream,
+            state @ (State::Idle | State::Closed | State::Failed | State::Committed) => {
                 self.state = state;
                 return Ok(());
             }
         };
-        writer.finish().map_err(|error| self.access.unreachable(error))?;
-        let response = answer.wait().map_err(|error| self.access.unreachable(error))?;
-        self.taken(&self.patch(), response)?;
-        self.state = State::Written(Vec::new());
+        let stream = *stream;
+        let lost = |error| Failure::Lost(self.access.unreachable(error));
+        stream.writer.finish().map_err(lost)?;
+        let response = stream.answer.wait().map_err(lost)?;
+        self.taken(self.patch(), response, Body::Stream(stream.shown))?;
+        self.state = State::Idle;
         Ok(())
     }
 
-    fn gather(&mut self, bytes: &[u8]) -> Result<usize, RegistryError> {
-        let State::Gathering(gathered) = &mut self.state else { return Ok(0) };
-        if gathered.len() + bytes.len() <= CHUNK {
-            gathered.extend_from_slice(bytes);
-            return Ok(bytes.len());
-        }
-        let gathered = std::mem::take(gathered);
-        self.state = if self.endpoint.takes_streams() {
-            let (writer, answer) = self.endpoint.upload(&self.patch(), &self.access)?;
-            State::Streaming { writer, answer }
-        } else {
-            State::Sized { piece: Vec::with_capacity(self.piece), sent: 0 }
-        };
-        self.send(&gathered)?;
-        self.accept(bytes)
+    /// Sends a piece behind the bytes that are there.
+    fn send_sized(&mut self, piece: Bytes) -> Result<(), Failure> {
+        let range = format!("{}-{}", self.sent, self.sent + piece.len() as u64 - 1);
+        let lost = |error| Failure::Lost(self.access.unreachable(error));
+        let request = self.patch().header(CONTENT_RANGE, &range).map_err(lost)?.body(piece);
+        let response = self.endpoint.attempt(&request, &self.access).map_err(Failure::Lost)?;
+        self.taken(request, response, Body::Whole)
     }
 
-    fn flush_piece(&mut self) -> Result<(), RegistryError> {
-        if let State::Sized { piece, sent } = std::mem::replace(&mut self.state, State::Failed) {
-            let sent = self.send_sized(piece, sent)?;
-            self.state = State::Sized { piece: Vec::with_capacity(self.piece), sent };
+    fn put(&mut self, digest: &Digest) -> Result<(), Failure> {
+        let mut url = self.location.clone();
+        url.query_pairs_mut().append_pair("digest", digest.as_str());
+        let mut rest = Vec::new();
+        while let Some(piece) = self.tail.at(self.sent + rest.len() as u64) {
+            rest.extend_from_slice(&piece);
         }
-        Ok(())
-    }
-
-    /// Sends a piece behind the `sent` bytes that are there, and returns how many are there now.
-    fn send_sized(&mut self, piece: Vec<u8>, sent: u64) -> Result<u64, RegistryError> {
-        if piece.is_empty() {
-            return Ok(sent);
+        let request = self.octets(Method::PUT, url).body(rest);
+        let response = self.endpoint.attempt(&request, &self.access).map_err(Failure::Lost)?;
+        if response.status().is_success() {
+            response.finish();
+            return Ok(());
         }
-        let end = sent + piece.len() as u64;
-        let range = format!("{sent}-{}", end - 1);
-        let request = self.patch().header(CONTENT_RANGE, &range).map_err(|error| self.access.unreachable(error))?;
-        let request = request.body(piece);
-        let response = self.endpoint.send(&request, &self.access)?;
-        self.taken(&request, response)?;
-        Ok(end)
+        Err(Failure::answered(request, response, Body::Whole))
     }
 
     /// Looks at the answer to a PATCH and follows the upload to its new place.
-    fn taken(&mut self, request: &Request, response: Response) -> Result<(), RegistryError> {
-        let status = response.status();
-        if !status.is_success() {
-            return Err(self.refused(request, response));
+    fn taken(&mut self, request: Request, response: Response, kind: Body) -> Result<(), Failure> {
+        if !response.status().is_success() {
+            return Err(Failure::answered(request, response, kind));
         }
-        self.location = location(&self.access, request, &response)?;
+        self.location = location(&self.access, &request, &response).map_err(Failure::Lost)?;
+        self.was_refused = false;
         response.finish();
         Ok(())
     }
 
-    /// Why a write to the running PATCH failed: what the registry answered, else what broke.
-    fn cut(&mut self, error: HttpError) -> RegistryError {
-        let State::Streaming { answer, .. } = std::mem::replace(&mut self.state, State::Failed) else {
-            let source = HttpError::Stopped { url: http::shown(&self.location) };
-            return self.access.unreachable(source);
-        };
-        match answer.wait() {
-            Ok(response) => self.refused(&self.patch(), response),
-            Err(_) => self.access.unreachable(error),
+    /// Why a write to `stream` failed: what the registry answered, else what broke.
+    fn cut(&self, stream: Stream, error: HttpError) -> Failure {
+        drop(stream.writer);
+        match stream.answer.wait() {
+            Ok(response) => Failure::answered(self.patch(), response, Body::Stream(stream.shown)),
+            Err(_) => Failure::Lost(self.access.unreachable(error)),
         }
-    }
-
-    fn refused(&self, request: &Request, response: Response) -> RegistryError {
-        let (image, status) = (self.access.image.to_string(), response.status());
-        let is_about_length = matches!(
-            status,
-            StatusCode::BAD_REQUEST
-                | StatusCode::LENGTH_REQUIRED
-                | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::RANGE_NOT_SATISFIABLE
-        );
-        if is_about_length && request.body.is_empty() && self.endpoint.takes_streams() {
-            self.endpoint.refuses_streams();
-            return RegistryError::StreamRefused { image, status };
-        }
-        refusal(image, &named(request), response)
     }
 
     fn patch(&self) -> Request {
@@ -278,18 +383,27 @@ impl Upload {
 
     fn octets(&self, method: Method, url: Url) -> Request {
         let mut request = Request::new(method, url);
-        request.headers.insert(CONTENT_TYPE, http::header::HeaderValue::from_static("application/octet-stream"));
+        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         request
+    }
+
+    fn closed_before(&self, method: &str) -> RegistryError {
+        let (image, request) = (self.access.image.to_string(), method.to_owned());
+        let why = match self.state {
+            State::Failed => "the upload has failed before",
+            State::Idle | State::Streaming(_) | State::Closed | State::Committed => "the upload is closed",
+        };
+        RegistryError::BadAnswer { image, request, why }
     }
 
     fn delete(&mut self) {
         // A PATCH that ends well says where the upload is now. If it broke off, the registry would keep what it has
         // until it notices, and would not know the address that we do. Nothing is committed either way.
-        if let Err(error) = self.end_patch() {
-            debug!(image = %self.access.image, %error, "upload not ended");
+        if self.end_patch().is_err() {
+            debug!(image = %self.access.image, "upload not ended");
         }
         let request = Request::new(Method::DELETE, self.location.clone());
-        match self.endpoint.send_once(&request, &self.access) {
+        match self.endpoint.say_at_last(&request, &self.access, LAST_WORDS) {
             Ok(response) if response.status().is_success() => response.finish(),
             Ok(response) => debug!(image = %self.access.image, status = %response.status(), "upload not deleted"),
             Err(error) => debug!(image = %self.access.image, %error, "upload not deleted"),
@@ -332,20 +446,13 @@ fn location(access: &Access, request: &Request, response: &Response) -> Result<U
     }
 }
 
-fn is_doubtful(error: &RegistryError) -> bool {
-    match error {
-        RegistryError::Unreachable { .. } => true,
-        RegistryError::Server { status, .. } => status.is_server_error() || *status == StatusCode::NOT_FOUND,
-        RegistryError::NotFound { .. }
-        | RegistryError::BlobNotFound { .. }
-        | RegistryError::Unauthorized { .. }
-        | RegistryError::Denied { .. }
-        | RegistryError::Credentials { .. }
-        | RegistryError::DigestMismatch { .. }
-        | RegistryError::SizeMismatch { .. }
-        | RegistryError::NotAManifest { .. }
-        | RegistryError::TooLarge { .. }
-        | RegistryError::StreamRefused { .. }
-        | RegistryError::BadAnswer { .. } => false,
+/// Whether the request may have done its work although it failed.
+fn is_doubtful(failure: &Failure) -> bool {
+    match failure {
+        Failure::Answered(answered) => {
+            let status = answered.response.status();
+            status.is_server_error() || status == StatusCode::NOT_FOUND
+        }
+        Failure::Lost(error) => matches!(error, RegistryError::Unreachable { .. }),
     }
 }

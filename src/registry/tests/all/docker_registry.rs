@@ -1,14 +1,18 @@
 //! What a real docker-registry makes of it.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
-use http::{CaBundle, HttpError};
+use http::{CaBundle, HttpError, Identity, Secret};
 use oci::manifest::media_type;
 use oci::{Descriptor, Digest, Document, Format, Manifest, Reference};
-use stratum_registry::{Credentials, Kind, Mounted, Registries, RegistryError, Tls};
+use stratum_registry::{Credentials, Kind, Mounted, Options, Registries, RegistryError, Tls};
 
 use crate::real::{Mode, Real};
-use crate::{anonymous, descriptor, image, is_refused_with_credentials, noise, quick, with};
+use crate::{anonymous, conf, descriptor, image, is_refused_with_credentials, noise, quick, with};
 
 const LAYER: usize = 3_000_000;
 
@@ -142,6 +146,45 @@ fn a_certificate_is_checked_unless_told_otherwise() {
 }
 
 #[test]
+fn a_registry_that_wants_a_client_certificate_gets_it() {
+    let Some(real) = Real::start(Mode::ClientCertificate) else { return };
+    let name = image(real.address, "a:1");
+    let mut options = quick(Credentials::default());
+    options.tls = Tls::Verify;
+    options.http.extra_roots = vec![CaBundle { label: "ca.pem".to_owned(), pem: real.file("ca.pem") }];
+    let error = Registries::new(options.clone()).unwrap().head(&name).unwrap_err();
+    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+    let directory = real.dir.path().join("certs.d").join(real.address.to_string());
+    std::fs::create_dir_all(&directory).unwrap();
+    for (from, to) in [("ca.pem", "ca.crt"), ("client.pem", "client.cert"), ("client.key", "client.key")] {
+        std::fs::write(directory.join(to), real.file(from)).unwrap();
+    }
+    let without =
+        Options { certs_d: vec![real.dir.path().join("certs.d")], tls: Tls::Verify, ..quick(Credentials::default()) };
+    assert_eq!(Registries::new(without).unwrap().head(&name).unwrap(), None);
+    let key = Secret::new(String::from_utf8(real.file("client.key")).unwrap());
+    let certificates = real.file("client.pem");
+    options.http.identity = Some(Identity { label: "client.pem".to_owned(), certificates, key });
+    assert_eq!(Registries::new(options).unwrap().head(&name).unwrap(), None);
+}
+
+#[test]
+fn a_registry_that_is_called_insecure_may_show_any_certificate_or_none_and_no_other_registry_may() {
+    for mode in [Mode::Tls, Mode::Plain] {
+        let Some(real) = Real::start(mode) else { return };
+        let Some(other) = Real::start(Mode::Tls) else { return };
+        let name = image(real.address, "a:1");
+        let conf = conf(&format!("[[registry]]\nlocation = \"{}\"\ninsecure = true", real.address));
+        let mut options = quick(Credentials::default());
+        (options.tls, options.conf) = (Tls::Verify, conf);
+        let registries = Registries::new(options).unwrap();
+        assert_eq!(registries.head(&name).unwrap(), None);
+        registries.put_blob(&name, b"hello").unwrap();
+        is_not_trusted(registries.head(&image(other.address, "a:1")));
+    }
+}
+
+#[test]
 fn a_self_signed_certificate_is_trusted_when_it_is_given_and_for_its_own_names() {
     let Some(real) = Real::start(Mode::SelfSigned) else { return };
     let name = image(real.address, "a:1");
@@ -162,4 +205,24 @@ fn a_registry_that_dies_in_the_middle_is_an_error() {
     let error = RegistryError::from_io(error).unwrap();
     assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
     assert_eq!((error.kind(), error.is_transient()), (Kind::Service, true));
+}
+
+#[test]
+fn nothing_stays_of_an_upload_that_is_cancelled_while_it_runs() {
+    let Some(real) = Real::start(Mode::Plain) else { return };
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let mut options = quick(Credentials::default());
+    options.http.cancelled = Some(Arc::clone(&cancelled));
+    let mut upload = Registries::new(options).unwrap().open_upload(&image(real.address, "a:1")).unwrap();
+    upload.write_all(&noise(LAYER)).unwrap();
+    assert!((0..500).any(|_| {
+        sleep(Duration::from_millis(10));
+        real.uploads("a") == 1
+    }));
+    cancelled.store(true, Ordering::Relaxed);
+    drop(upload);
+    assert!((0..500).any(|_| {
+        sleep(Duration::from_millis(10));
+        real.uploads("a") == 0
+    }));
 }

@@ -9,9 +9,13 @@
 
 mod auth;
 mod docker_registry;
+mod killed;
+mod mirrors;
 mod pull;
 mod push;
 mod real;
+mod referrers;
+mod resume;
 #[path = "../../../http/tests/all/server.rs"]
 mod server;
 
@@ -20,13 +24,18 @@ use std::time::Duration;
 use http::{ClientOptions, Retry};
 use oci::manifest::media_type;
 use oci::{Descriptor, Digest, Format, Manifest, Reference};
-use stratum_registry::{Credentials, Options, Registries, RegistryError, Tls};
+use stratum_registry::{Credentials, Options, Registries, RegistriesConf, RegistryError, Tls};
 
 /// Options that do not wait, for registries without TLS or with any certificate.
 fn quick(credentials: Credentials) -> Options {
-    let retry = Retry { delays: vec![Duration::ZERO; 3], longest: Duration::ZERO };
-    let idle_timeout = Duration::from_secs(5);
-    Options { tls: Tls::NoVerify, credentials, http: ClientOptions { retry, idle_timeout, ..ClientOptions::default() } }
+    let retry = Retry { delays: vec![Duration::ZERO; 3], longest: Duration::from_secs(1) };
+    let http = ClientOptions { retry, idle_timeout: Duration::from_secs(5), ..ClientOptions::default() };
+    Options { tls: Tls::NoVerify, credentials, http, ..Options::default() }
+}
+
+/// What a registries.conf with `text` says.
+fn conf(text: &str) -> RegistriesConf {
+    RegistriesConf::parse("registries.conf", text).unwrap()
 }
 
 fn anonymous() -> Registries {
@@ -51,14 +60,16 @@ fn is_refused_with_credentials(registries: &Registries, image: &Reference) -> bo
 
 /// Bytes that do not repeat soon.
 fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let mut next = || {
+    let mut state = 1_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
         state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_le_bytes()[0]
-    };
-    std::iter::repeat_with(&mut next).take(length).collect()
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 fn descriptor(bytes: &[u8]) -> Descriptor {

@@ -1,13 +1,17 @@
 //! Pulling from a registry that lies, breaks or dawdles.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use http::{Floor, HttpError};
 use oci::manifest::media_type;
 use oci::{Digest, Document};
-use stratum_registry::{BlobReader, Registries, RegistryError};
+use stratum_registry::{BlobReader, Credentials, Kind, Registries, RegistryError};
 
 use crate::server::{Answer, Body, Seen, Server, serve};
-use crate::{anonymous, descriptor, image, manifest, noise, with};
+use crate::{anonymous, descriptor, image, manifest, noise, quick, with};
 
 fn resolve(answer: Answer, name: &str) -> Result<Document, RegistryError> {
     let server = serve(move |_| answer.clone());
@@ -114,12 +118,74 @@ fn a_blob_that_is_cut_too_often_is_an_error() {
 }
 
 #[test]
-fn a_cut_is_an_error_where_the_server_cannot_resume() {
+fn a_server_that_knows_no_ranges_starts_again_and_what_was_there_is_skipped() {
     let content = noise(1_000_000);
+    let sent = content.clone();
+    let mut lengths = vec![300_000, 500_000, 1_000_000].into_iter();
+    let server = serve(move |_| {
+        let length = lengths.next().unwrap();
+        Answer::with(200, Body::Cut(1_000_000, sent[..length].to_vec()))
+    });
+    assert!(read(&server, &content).unwrap() == content);
     let sent = content.clone();
     let server = serve(move |_| Answer::with(200, Body::Cut(1_000_000, sent[..300_000].to_vec())));
     let error = read(&server, &content).unwrap_err();
-    assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::Unreachable { .. }) && error.is_transient(), "{error:?}");
+}
+
+#[test]
+fn a_range_of_other_bytes_does_not_become_part_of_the_blob() {
+    let content = noise(1_000_000);
+    let mut sent = content.clone();
+    let server = serve(move |request| {
+        let answer = piece(request, &sent, 600_000);
+        sent[700_000] ^= 1;
+        answer
+    });
+    let error = read(&server, &content).unwrap_err();
+    assert!(matches!(error, RegistryError::DigestMismatch { .. }), "{error:?}");
+}
+
+#[test]
+fn a_token_that_ends_in_the_middle_of_a_blob_is_replaced() {
+    let content = noise(1_000_000);
+    let sent = content.clone();
+    let mut given = vec!["old", "new"].into_iter();
+    let tokens = serve(move |_| Answer::new(200, format!(r#"{{"token":"{}"}}"#, given.next().unwrap())));
+    let challenge = format!(r#"Bearer realm="{}",service="test""#, tokens.url("/token"));
+    let server = serve(move |request| match (request.header("authorization"), request.header("range")) {
+        (Some("Bearer old"), None) | (Some("Bearer new"), _) => piece(request, &sent, 600_000),
+        _ => Answer::new(401, "").header("WWW-Authenticate", &challenge),
+    });
+    assert!(read(&server, &content).unwrap() == content);
+    assert_eq!((server.seen().len(), tokens.seen().len()), (4, 2));
+}
+
+#[test]
+fn a_blob_that_drips_is_given_up() {
+    let server = serve(|_| Answer::with(200, Body::Drip(Duration::from_millis(2))));
+    let mut options = quick(Credentials::default());
+    options.http.floor = Floor { bytes: 10_000, window: Duration::from_millis(100) };
+    let mut reader = open(&Registries::new(options).unwrap(), &server, &noise(1_000_000)).unwrap();
+    let error = RegistryError::from_io(reader.read_to_end(&mut Vec::new()).unwrap_err()).unwrap();
+    let RegistryError::Unreachable { source, .. } = &error else { panic!("{error:?}") };
+    assert!(matches!(source, HttpError::TooSlow { .. }) && error.is_transient(), "{source:?}");
+    assert_eq!((error.kind(), server.seen().len()), (Kind::Service, 4));
+}
+
+#[test]
+fn a_cancelled_pull_ends_at_once() {
+    let server = serve(|_| Answer::with(200, Body::Drip(Duration::from_secs(60))));
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let mut options = quick(Credentials::default());
+    options.http.cancelled = Some(Arc::clone(&cancelled));
+    let mut reader = open(&Registries::new(options).unwrap(), &server, &noise(1000)).unwrap();
+    let started = Instant::now();
+    assert_eq!(reader.read(&mut [0; 9]).unwrap(), 1);
+    cancelled.store(true, Ordering::Relaxed);
+    let error = RegistryError::from_io(reader.read_to_end(&mut Vec::new()).unwrap_err()).unwrap();
+    assert!(matches!(error, RegistryError::Cancelled { .. }) && !error.is_transient(), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
 #[test]

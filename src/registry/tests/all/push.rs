@@ -48,28 +48,6 @@ fn a_large_blob_goes_in_one_chunked_patch_and_a_small_one_in_the_closing_put() {
 }
 
 #[test]
-fn a_registry_that_wants_lengths_gets_sized_pieces_the_next_time() {
-    let server = registry(|request| {
-        let is_chunked = request.header("transfer-encoding").is_some();
-        is_chunked.then(|| Answer::new(411, ""))
-    });
-    let (registries, content) = (anonymous(), noise((16 << 20) + 5));
-    let error = push(&registries, &server, &content[..2 * CHUNK]).unwrap_err();
-    assert!(matches!(error, RegistryError::StreamRefused { .. }) && error.is_transient(), "{error:?}");
-    push(&registries, &server, &content).unwrap();
-    let ranges: Vec<String> =
-        server.seen().iter().filter_map(|request| request.header("content-range").map(str::to_owned)).collect();
-    assert_eq!(ranges, ["0-16777215", "16777216-16777220"]);
-    let sent: Vec<u8> = server
-        .seen()
-        .iter()
-        .filter(|request| request.header("content-range").is_some())
-        .flat_map(|r| r.body.clone())
-        .collect();
-    assert!(sent == content);
-}
-
-#[test]
 fn an_answer_in_the_middle_of_the_body_ends_the_write() {
     let body = r#"{"errors":[{"code":"DENIED","message":"quota"}]}"#;
     let server = registry(move |request| (request.method == "PATCH").then(|| Answer::new(403, body).early(CHUNK)));
