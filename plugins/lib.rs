@@ -1,1 +1,236 @@
 //! The plugins of the default pipeline, one file each.
+//!
+//! Comes in: views of a build, the site's configuration. Goes out: what should change, and why. Each plugin decides
+//! in a pure function and changes nothing itself; those of the exit phase act, but only outwards.
+
+mod add_dockerfile;
+mod add_labels_in_dockerfile;
+mod all_rpm_packages;
+mod attach_record;
+mod change_from_in_dockerfile;
+mod check_base_image;
+mod check_signatures;
+mod container_yaml;
+mod distgit_fetch_artefacts;
+mod distribution_scope;
+mod inject_yum_repos;
+mod labels;
+mod store_metadata;
+mod tag_and_push;
+mod tag_from_config;
+
+use pipeline::{Registered, Registry};
+
+/// All plugins, each phase in its default order.
+#[must_use]
+pub fn registry() -> Registry {
+    Registry {
+        source: vec![Registered {
+            key: "distgit_fetch_artefacts",
+            also: &[],
+            text: "Fetches the files named by the clone's `sources` from the lookaside cache, by checksum.",
+            acts: "where the site has `lookaside`",
+            always: false,
+            make: distgit_fetch_artefacts::make,
+        }],
+        pre_build: pre_build(),
+        post_build: vec![
+            Registered {
+                key: "all_rpm_packages",
+                also: &[],
+                text: "Lists the image's packages and verifies their signatures.",
+                acts: "where there are keys",
+                always: true,
+                make: all_rpm_packages::make,
+            },
+            Registered {
+                key: "check_signatures",
+                also: &[],
+                text: "Refuses an image with a package that is not proven to be signed by a trusted key.",
+                acts: "where there are keys, unless `policy.signatures` is off",
+                always: true,
+                make: check_signatures::make,
+            },
+        ],
+        publish: vec![Registered {
+            key: "tag_and_push",
+            also: &[],
+            text: "Gives the image its names where it was written to.",
+            acts: "always",
+            always: true,
+            make: tag_and_push::make,
+        }],
+        exit: vec![
+            Registered {
+                key: "store_metadata",
+                also: &["store_metadata_in_osv3", "store_logs_to_file"],
+                text: "Writes the record of the build to a file.",
+                acts: "where a record is asked for (--record, `record.path`)",
+                always: true,
+                make: store_metadata::make,
+            },
+            Registered {
+                key: "attach_record",
+                also: &[],
+                text: "Attaches the record to the pushed image, as an artifact that refers to it.",
+                acts: "where that is asked for (--push-record, `record.push`)",
+                always: true,
+                make: attach_record::make,
+            },
+        ],
+    }
+}
+
+fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
+    let plugin = |key, also, text, acts, make| Registered { key, also, text, acts, always: false, make };
+    vec![
+        plugin(
+            "check_base_image",
+            &["pull_base_image"][..],
+            "Checks that base images come from allowed registries and have the platform, and finds their digests.",
+            "where the site has `source_registry` or `pull_registries`",
+            check_base_image::make as fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::PreBuild>,
+        ),
+        plugin(
+            "change_from_in_dockerfile",
+            &[],
+            "Makes every FROM name its image by registry and digest.",
+            "where check_base_image does",
+            change_from_in_dockerfile::make,
+        ),
+        plugin(
+            "inject_yum_repos",
+            &["inject_yum_repo", "add_yum_repo_by_url", "add_yum_repo", "koji"],
+            "Shows RUN steps the site's repository files; they get into no layer.",
+            "where the site has `yum_repos`, or the plugin `repourls`",
+            inject_yum_repos::make,
+        ),
+        plugin(
+            "add_labels_in_dockerfile",
+            &[],
+            "Adds the site's labels, those known of every build, aliases and groups of equal labels.",
+            "where the site has `image_labels`, `image_equal_labels` or `image_label_info_url_format`",
+            add_labels_in_dockerfile::make,
+        ),
+        plugin(
+            "add_dockerfile",
+            &[],
+            "Puts the Dockerfile into the image, below /root/buildinfo.",
+            "where the site has `registry`",
+            add_dockerfile::make,
+        ),
+        plugin(
+            "distribution_scope",
+            &[],
+            "Refuses an image that is to be distributed more widely than its parent.",
+            "where check_base_image does",
+            distribution_scope::make,
+        ),
+        plugin(
+            "tag_from_config",
+            &[],
+            "Names the image by its labels, additional-tags and container.yaml.",
+            "where the site has `registry` and no name was given with -t",
+            tag_from_config::make,
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use pipeline::site::Site;
+    use pipeline::{Lineup, Phase, Registered, Selected, Wanted};
+
+    use super::*;
+
+    fn names<P: Phase>(registered: &[Registered<P>]) -> Vec<&'static str> {
+        registered.iter().flat_map(|one| one.also.iter().copied().chain([one.key])).collect()
+    }
+
+    fn keys<P: Phase>(selected: &[Selected<P>]) -> Vec<&'static str> {
+        selected.iter().map(|one| one.key).collect()
+    }
+
+    fn lineup(site: &str, wanted: &Wanted) -> Lineup {
+        let (site, _) = Site::parse(Path::new("/etc/site.yaml"), site.as_bytes()).unwrap();
+        registry().choose(&site, wanted).unwrap()
+    }
+
+    #[test]
+    fn a_name_means_one_plugin() {
+        let all = registry();
+        let mut every = names(&all.source);
+        every.extend([names(&all.pre_build), names(&all.post_build), names(&all.publish), names(&all.exit)].concat());
+        assert_eq!(every.iter().collect::<BTreeSet<_>>().len(), every.len(), "{every:?}");
+    }
+
+    #[test]
+    fn without_a_configuration_none_acts_but_the_push() {
+        let chosen = registry().choose(&Site::default(), &Wanted::default()).unwrap();
+        let none: [&str; 0] = [];
+        assert_eq!((keys(&chosen.source), keys(&chosen.pre_build)), (none.to_vec(), none.to_vec()));
+        assert_eq!((keys(&chosen.post_build), keys(&chosen.exit)), (none.to_vec(), none.to_vec()));
+        assert_eq!(keys(&chosen.publish), ["tag_and_push"]);
+    }
+
+    const SITE: &str = "version: 1
+source_registry: {url: src.example}
+registry: {url: out.example}
+image_labels: {vendor: corp}
+yum_repos: [https://r.example/a.repo]
+lookaside: {url: 'https://l.example/'}
+keys: {files: [/k]}
+record: {path: /r.json, push: true}
+";
+
+    #[test]
+    fn a_site_that_configures_everything_gets_everything_in_order() {
+        let chosen = lineup(SITE, &Wanted::default());
+        assert_eq!(keys(&chosen.source), ["distgit_fetch_artefacts"]);
+        let pre_build = [
+            "check_base_image",
+            "change_from_in_dockerfile",
+            "inject_yum_repos",
+            "add_labels_in_dockerfile",
+            "add_dockerfile",
+            "distribution_scope",
+            "tag_from_config",
+        ];
+        assert_eq!(keys(&chosen.pre_build), pre_build);
+        assert_eq!(keys(&chosen.post_build), ["all_rpm_packages", "check_signatures"]);
+        assert_eq!(keys(&chosen.exit), ["store_metadata", "attach_record"]);
+    }
+
+    #[test]
+    fn names_on_the_command_line_are_those_the_image_gets() {
+        let wanted = Wanted { names: vec!["r.example/a:1".parse().unwrap()], ..Wanted::default() };
+        assert!(!keys(&lineup(SITE, &wanted).pre_build).contains(&"tag_from_config"));
+    }
+
+    #[test]
+    fn no_list_leaves_out_the_gate() {
+        let chosen = lineup(&format!("{SITE}plugins: {{postbuild: [], exit: [], publish: []}}\n"), &Wanted::default());
+        assert_eq!(keys(&chosen.post_build), ["all_rpm_packages", "check_signatures"]);
+        assert_eq!((keys(&chosen.publish).len(), keys(&chosen.exit).len()), (1, 2));
+    }
+
+    #[test]
+    fn keys_that_older_lists_have_are_known() {
+        let list = "plugins: {prebuild: [{name: pull_base_image}, {name: koji}, {name: add_yum_repo_by_url}]}\n";
+        let chosen = lineup(list, &Wanted::default());
+        assert_eq!(keys(&chosen.pre_build), [""; 0]);
+        assert_eq!(chosen.notes.len(), 3, "{:?}", chosen.notes);
+    }
+
+    #[test]
+    fn signatures_without_keys_are_a_mistake_of_the_configuration() {
+        let (site, _) = Site::parse(Path::new("s.yaml"), b"policy: {signatures: required}\n").unwrap();
+        let error = registry().choose(&site, &Wanted::default()).unwrap_err();
+        let text =
+            "plugin check_signatures: policy.signatures asks for signatures, but there are no keys to verify them with";
+        assert_eq!(error.text, text);
+    }
+}

@@ -1,5 +1,5 @@
-//! Wiring only: everything is decided in `cli`.
+//! Wiring only: everything is decided in `cli` and `plugins`.
 
 fn main() -> std::process::ExitCode {
-    cli::main()
+    cli::main(&plugins::registry())
 }

@@ -47,6 +47,7 @@ pub(crate) fn write_layer<'w>(
         layer: &written.descriptor,
         diff_id: &written.diff_id,
         uncompressed: written.uncompressed,
+        entries: written.entries,
     });
     Ok(Some((written, blobs)))
 }
@@ -112,7 +113,8 @@ impl Write for Tee<'_, '_> {
 }
 
 /// `seconds` since 1970 as RFC 3339 in UTC: what `created` holds.
-pub(crate) fn timestamp(seconds: u64) -> String {
+#[must_use]
+pub fn timestamp(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use oci::layer::open_inside;
+use oci::{Digest, Hasher};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat, fchmod,
     fgetxattr, flistxattr, fsetxattr, linkat, mkdirat, mkfifoat, openat, readlinkat, statat, symlinkat, unlinkat,
@@ -36,6 +37,17 @@ pub(crate) struct CopyRequest {
     pub(crate) mtime: Mtime,
     /// Whether set-user-id and set-group-id bits are dropped, as from a context.
     pub(crate) drops_set_id: bool,
+    /// Whether the digests of regular files are wanted.
+    pub(crate) digests: Digests,
+}
+
+/// Whether files are hashed while they are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Digests {
+    /// They are.
+    Wanted,
+    /// Nobody asks.
+    Unwanted,
 }
 
 /// What becomes of modification times; in seconds since 1970.
@@ -50,12 +62,14 @@ pub enum Mtime {
 }
 
 /// What was copied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Copied {
     /// Files of all kinds but directories.
     pub(crate) files: u64,
     /// Bytes of regular files.
     pub(crate) bytes: u64,
+    /// Regular files by their path in the source, where [`Digests::Wanted`].
+    pub(crate) digests: Vec<(PathBuf, Digest)>,
 }
 
 /// Why something could not be copied.
@@ -334,11 +348,14 @@ impl Target<'_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = openat(parent, name, flags, Mode::from_raw_mode(0o600)).map_err(failed("create a file"))?;
         let mut file = File::from(made);
-        let bytes = io::copy(&mut from, &mut file).map_err(|source| CopyError::Io {
-            path: to.to_owned(),
-            action: "write a file",
-            source,
-        })?;
+        let failed_write = |source| CopyError::Io { path: to.to_owned(), action: "write a file", source };
+        let (bytes, digest) = match self.request.digests {
+            Digests::Unwanted => (io::copy(&mut from, &mut file).map_err(failed_write)?, None),
+            Digests::Wanted => {
+                let (bytes, digest) = copy_hashed(&mut from, &mut file).map_err(failed_write)?;
+                (bytes, Some(digest))
+            }
+        };
         let (owner, mode) = attributes(entry, self.request);
         owners.set_open(file.as_fd(), owner).map_err(failed("set the owner of a file"))?;
         copy_xattrs(&from, &file).map_err(failed("set an extended attribute of a file"))?;
@@ -347,6 +364,7 @@ impl Target<'_> {
         rustix::fs::futimens(&file, &timestamps(mtime(entry, self.request)))
             .map_err(failed("set the time of a file"))?;
         self.copied.bytes += bytes;
+        self.copied.digests.extend(digest.map(|digest| (entry.path.clone(), digest)));
         Ok(())
     }
 
@@ -375,6 +393,19 @@ impl Target<'_> {
         }
         let fd = self.parent.as_ref().map_or(self.root, |(_, fd)| fd.as_fd());
         Ok((fd, to.file_name().unwrap_or_default()))
+    }
+}
+
+fn copy_hashed(from: &mut File, to: &mut File) -> io::Result<(u64, Digest)> {
+    let (mut hasher, mut buffer, mut bytes) = (Hasher::default(), vec![0; 128 << 10], 0);
+    loop {
+        let read = from.read(&mut buffer)?;
+        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else {
+            return Ok((bytes, hasher.finish()));
+        };
+        hasher.update(piece);
+        to.write_all(piece)?;
+        bytes += read as u64;
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use dockerfile::expand::ExpandError;
 use dockerfile::{Diagnostic, Span, StageError};
+use gateway::GatewayError;
 use oci::layer::{ApplyError, DiffError};
-use sandbox::{Exit, MountError, RunError};
+use sandbox::{Exit, LoopbackError, MountError, RunError};
 use store::StoreError;
 use transport::{Location, TransportError};
 
@@ -184,6 +185,15 @@ pub enum InstructionError {
     /// The step could not be started.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The step has no network to be had.
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    /// RUN asks for more than the build has.
+    #[error("--network=host is not allowed here: steps of this build have no access to the machine's network")]
+    HostNetwork,
     /// The step ended badly.
     #[error("{}", ended(.exit, .full.as_deref()))]
     Failed {
@@ -193,6 +203,8 @@ pub enum InstructionError {
         full: Option<PathBuf>,
         /// Its last lines, both streams together.
         tail: String,
+        /// What it asked of the gateway in vain.
+        refused: Vec<String>,
     },
 }
 
@@ -222,6 +234,8 @@ pub enum Class {
     Source,
     /// A RUN step failed.
     Step,
+    /// A policy says no.
+    Refused,
     /// Whoever gives us a place to run.
     Environment,
     /// A remote service's, or that of whoever has credentials for it.
@@ -285,7 +299,14 @@ impl BuildError {
             message = format!("{message}: {deeper}");
             cause = deeper.source();
         }
-        Some(Diagnostic { message, span, help: None })
+        Some(Diagnostic { message, span, help: self.help() })
+    }
+
+    /// What to do about it, if something is known.
+    fn help(&self) -> Option<String> {
+        let InstructionError::Failed { refused, .. } = self.instruction()? else { return None };
+        let list = refused.join("\n  ");
+        (!refused.is_empty()).then(|| format!("the gateway refused some of what the step asked for:\n  {list}"))
     }
 
     /// The last lines of the step that failed.
@@ -318,7 +339,9 @@ impl InstructionError {
             Self::Copy(error) => of_layer(error),
             // A program that is not there, or is none, is the step's own failure.
             Self::Run(RunError::Execute { .. } | RunError::NoProgram) => Class::Step,
-            Self::Run(_) => Class::Environment,
+            Self::Run(_) | Self::Loopback(_) => Class::Environment,
+            Self::Gateway(_) => Class::Configuration,
+            Self::HostNetwork => Class::Refused,
             Self::Failed { full: Some(_), .. } => Class::Environment,
             Self::Failed { .. } => Class::Step,
         }

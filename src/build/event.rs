@@ -1,8 +1,11 @@
 //! What a build tells while it runs.
 
+use std::path::PathBuf;
+
+use gateway::Exchange;
 use oci::{Descriptor, DiffId, Digest};
 use sandbox::Stream;
-use transport::Location;
+use transport::{Location, SourceImage};
 
 /// Something happened. Times are the listener's.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +14,8 @@ pub enum Event<'a> {
     Resolved {
         /// As the Dockerfile has it.
         name: &'a str,
-        /// Where it is taken from, pinned.
-        location: &'a Location,
+        /// The image, pinned.
+        image: &'a SourceImage,
     },
     /// A layer of a base is fetched and unpacked.
     PullStarted {
@@ -55,6 +58,18 @@ pub enum Event<'a> {
         /// What.
         bytes: &'a [u8],
     },
+    /// Files of the context got into a stage.
+    Copied {
+        /// Regular ones by their path in the context, if [`crate::Request::hashes_context`].
+        files: &'a [(PathBuf, Digest)],
+    },
+    /// What a RUN step asked of the gateway.
+    Traffic {
+        /// Its stage.
+        stage: &'a str,
+        /// In the order in which it ended.
+        exchanges: &'a [Exchange],
+    },
     /// The instruction is done.
     StepDone {
         /// Its stage.
@@ -82,6 +97,8 @@ pub enum Event<'a> {
         diff_id: &'a DiffId,
         /// Bytes before compression.
         uncompressed: u64,
+        /// Entries in its tar.
+        entries: u64,
     },
     /// A blob or manifest goes out.
     Publishing {

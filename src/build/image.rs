@@ -60,6 +60,8 @@ pub struct Approved<'w>(Image<'w>);
 pub struct Published {
     /// The manifest.
     pub digest: Digest,
+    /// The manifest, as one that refers to it names it.
+    pub descriptor: Descriptor,
     /// Where it is.
     pub locations: Vec<Location>,
 }
@@ -242,6 +244,6 @@ impl Approved<'_> {
             locations.push(location);
             locations.extend(output.tags.into_iter().map(Location::Registry));
         }
-        Ok(Published { digest, locations })
+        Ok(Published { digest, descriptor, locations })
     }
 }

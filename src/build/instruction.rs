@@ -8,12 +8,12 @@ use oci::config::ContainerConfig;
 use serde_json::json;
 use source::Tree;
 
-use crate::copy::{self, CopyRequest, Mtime};
+use crate::copy::{self, CopyRequest, Digests, Mtime};
 use crate::owner::{self, Ids};
 use crate::plan::ResolvedPlan;
 use crate::request::{Context, NamedContext};
 use crate::stage::{Done, Failure, Stage, Workshop, inside};
-use crate::{BuildError, InstructionError, Request, config, run, stage};
+use crate::{BuildError, Event, InstructionError, Request, config, run, stage};
 
 /// What an instruction may look at.
 pub(crate) struct Surroundings<'s, 'w, 'r> {
@@ -60,7 +60,7 @@ pub(crate) fn execute(
 }
 
 /// Instructions that change nothing but the config.
-fn configure(stage: &mut Stage<'_>, kind: &Kind) -> Result<(), InstructionError> {
+pub(crate) fn configure(stage: &mut Stage<'_>, kind: &Kind) -> Result<(), InstructionError> {
     let (image, scope) = (&mut stage.config, &stage.scope);
     let container: &mut ContainerConfig = &mut image.config;
     match kind {
@@ -200,6 +200,10 @@ fn copy_files(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, files: &
         mode,
         mtime: if from.is_none() { around.request.context_mtime } else { Mtime::Kept },
         drops_set_id: from.is_none(),
+        digests: match (from.is_none(), around.request.hashes_context) {
+            (true, true) => Digests::Wanted,
+            (true, false) | (false, _) => Digests::Unwanted,
+        },
     };
     let owners = around.workshop.owners;
     let root = stage.root(&around.workshop)?;
@@ -208,6 +212,7 @@ fn copy_files(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, files: &
     }
     let copied = copy::copy(root.dir(), &tree, &paths, &request, owners)?;
     tracing::debug!(files = copied.files, bytes = copied.bytes, "copied");
+    (around.workshop.observer)(Event::Copied { files: &copied.digests });
     Ok(())
 }
 

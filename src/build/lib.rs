@@ -6,6 +6,7 @@
 //! [`Published`] one. It reads no environment, no clock and no configuration, and publishes nothing that was not
 //! approved.
 
+mod added;
 mod base;
 mod commit;
 mod config;
@@ -16,16 +17,20 @@ mod image;
 mod instruction;
 mod owner;
 mod plan;
+mod preview;
+mod repositories;
 mod request;
 mod run;
 mod scope;
 mod stage;
 
+pub use commit::timestamp;
 pub use copy::{CopyError, Mtime};
 pub use error::{BuildError, Class, InstructionError};
 pub use event::{Event, Observer};
 pub use image::{Approved, Image, NewLayer, Published};
 pub use owner::{Ids, Owners, UserError};
 pub use plan::{Plan, ResolvedBase, ResolvedPlan, StagePlan, plan};
-pub use request::{Context, NamedContext, RepositoryFile, Request};
+pub use preview::preview;
+pub use request::{AddedFile, Context, NamedContext, RepositoryFile, Request, StepNetwork};
 pub use stage::{Workshop, build};

@@ -127,6 +127,38 @@ fn needs_files(instruction: &Instruction) -> bool {
 }
 
 impl<'r> Plan<'r> {
+    /// The number of the stage that is built.
+    #[must_use]
+    pub fn target(&self) -> usize {
+        self.needed.last().map_or(0, |stage| stage.index)
+    }
+
+    /// The stage whose image the target is built on in the end, through the stages between; none for scratch.
+    #[must_use]
+    pub fn root_stage(&self) -> Option<usize> {
+        let mut index = self.target();
+        loop {
+            let stage = self.needed.iter().find(|stage| stage.index == index)?;
+            match stage.base {
+                Base::Scratch => return None,
+                Base::Image(_) => return Some(index),
+                // Stages are built on earlier ones only.
+                Base::Stage(below) => index = below,
+            }
+        }
+    }
+
+    /// The image that the stage of this number is built on; none for one built on nothing or on another stage.
+    ///
+    /// # Errors
+    /// As for [`Plan::resolve`].
+    pub fn parent(&self, index: usize, transports: &Transports) -> Result<Option<Arc<SourceImage>>, BuildError> {
+        let Some(stage) = self.needed.iter().find(|stage| stage.index == index) else { return Ok(None) };
+        let Base::Image(name) = &stage.base else { return Ok(None) };
+        let mut resolver = Resolver { request: self.request, transports, observer: &|_| {}, known: BTreeMap::new() };
+        resolver.image(name, stage.base_span, &stage.platform).map(Some)
+    }
+
     /// The first instruction that cannot be executed without a sandbox.
     #[must_use]
     pub fn first_isolated(&self) -> Option<&'r Instruction> {
@@ -201,14 +233,11 @@ impl Resolver<'_> {
             Some(NamedContext::Tree(_)) => {
                 return Err(unusable("this build context is a directory, not an image".to_owned()));
             }
-            None => {
-                let reference = name.parse().map_err(transport::LocationError::from);
-                Location::Registry(reference.map_err(|source| BuildError::Name {
-                    name: name.to_owned(),
-                    span,
-                    source,
-                })?)
-            }
+            None => Location::Registry(self.transports.reference(name).map_err(|source| BuildError::Name {
+                name: name.to_owned(),
+                span,
+                source,
+            })?),
         };
         let opened = self.transports.open(&location, platform);
         let image = opened.map_err(|source| BuildError::Base { name: name.to_owned(), span, source })?;
@@ -219,7 +248,7 @@ impl Resolver<'_> {
         if !image.config.config.on_build.is_empty() {
             return Err(unusable("the base has ONBUILD triggers, which are not executed yet".to_owned()));
         }
-        (self.observer)(Event::Resolved { name, location: &image.location });
+        (self.observer)(Event::Resolved { name, image: &image });
         let image = Arc::new(image);
         self.known.insert(key, Arc::clone(&image));
         Ok(image)

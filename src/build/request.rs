@@ -1,14 +1,16 @@
 //! What somebody asks to be built.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dockerfile::Dockerfile;
 use oci::Platform;
 use oci::layer::CompressOptions;
 use oci::manifest::Format;
 use rayon::ThreadPool;
-use sandbox::Network;
+use sandbox::Limit;
 use source::Tree;
 use transport::Location;
 
@@ -37,8 +39,14 @@ pub struct Request {
     pub annotations: Vec<(String, String)>,
     /// Repository files seen by RUN and in no layer.
     pub repositories: Vec<RepositoryFile>,
+    /// Files written into the image after the last instruction.
+    pub added: Vec<AddedFile>,
     /// The network of RUN where the Dockerfile does not say.
-    pub network: Network,
+    pub network: StepNetwork,
+    /// Upper limits on the resources of RUN.
+    pub limits: Vec<Limit>,
+    /// How long one RUN may take.
+    pub step_timeout: Option<Duration>,
     /// Variables RUN gets from outside and no image keeps: proxies.
     pub run_env: Vec<(String, String)>,
     /// What RUN finds in /etc/resolv.conf.
@@ -51,6 +59,8 @@ pub struct Request {
     pub compression: CompressOptions,
     /// SOURCE_DATE_EPOCH: seconds since 1970 that stand for "now" in the image.
     pub epoch: u64,
+    /// Whether files are hashed when they are copied out of the context, for [`crate::Event::Copied`].
+    pub hashes_context: bool,
     /// When the build began, seconds since 1970: files newer than that were written by it.
     pub started: u64,
 }
@@ -80,6 +90,28 @@ pub struct RepositoryFile {
     pub name: String,
     /// Its content.
     pub content: Vec<u8>,
+}
+
+/// A file that is written into the image after the last instruction, owned by root and as old as the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddedFile {
+    /// Its path in the image.
+    pub path: PathBuf,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// What network RUN has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepNetwork {
+    /// The builder's.
+    Host,
+    /// Loopback only.
+    None,
+    /// Loopback, and there the gateway.
+    Gateway,
 }
 
 impl Request {

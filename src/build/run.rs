@@ -2,31 +2,31 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use dockerfile::{Command, Heredoc, Mount, RunFlags, Security};
-use sandbox::{Exit, InjectedFile, Network, Step, Stream};
+use gateway::{Serving, What};
+use sandbox::{Exit, InjectedFile, Loopback, Network, Step, Stream};
 
 use crate::instruction::Surroundings;
+use crate::repositories::Repositories;
 use crate::stage::{Failure, Stage};
-use crate::{Event, InstructionError, Request, config, copy, owner};
+use crate::{Event, InstructionError, Observer, Request, StepNetwork, config, copy, owner};
 
-/// Where repository files are seen.
-const REPOSITORIES: &str = "/etc/yum.repos.d";
 /// The host name every step sees, so that none leaks into an image.
 const HOSTNAME: &str = "stratum-build";
 /// PATH of an image that has none (buildah's and docker's).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Lines of a failed step that are shown again.
 const TAIL_LINES: usize = 40;
+/// Refused requests of a step that are shown.
+const MAX_REFUSED: usize = 10;
 /// Bytes of one line that are shown again.
 const TAIL_LINE: usize = 2000;
 
-/// What may be mounted on in a step and must not appear in a layer for it.
-pub(crate) fn mount_points(request: &Request) -> Vec<PathBuf> {
-    let names = request.repositories.iter().map(|repository| Path::new(REPOSITORIES).join(&repository.name));
-    ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"].into_iter().map(PathBuf::from).chain(names).collect()
-}
+/// Files that are mounted on in a step and must not appear in a layer for it.
+pub(crate) const MOUNT_POINTS: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
 
 /// Runs a command in the stage.
 pub(crate) fn run(
@@ -41,27 +41,78 @@ pub(crate) fn run(
     if argv.is_empty() {
         return Err(InstructionError::Invalid { what: "RUN has no command".to_owned() }.into());
     }
-    let network = match flags.network {
-        dockerfile::Network::Default => around.request.network,
-        dockerfile::Network::None => Network::None,
-        dockerfile::Network::Host => Network::Host,
-    };
-    let step = step(around, stage, argv, network)?;
+    let mut wire = Wire::open(around, network(around.request, flags)?, &stage.label)?;
+    let mut step = step(around, stage, argv)?;
+    step.network = wire.network.clone();
     let label = stage.label.clone();
-    let observer = around.workshop.observer;
+    let workshop = &around.workshop;
+    let observer = workshop.observer;
     let mut tail = Tail::default();
     let mut output = |stream: Stream, bytes: &[u8]| {
         tail.push(bytes);
         observer(Event::Output { stage: &label, stream, bytes });
     };
-    let root = stage.root(&around.workshop)?;
-    let exit = sandbox::run(root, &step, around.workshop.cancel, &mut output)?;
+    let root = stage.root(workshop)?;
+    let gateway = wire.serving.is_some().then_some(workshop.gateway).flatten();
+    let repositories = Repositories::prepare(workshop, around.request, root, gateway)?;
+    step.mounts.extend(repositories.as_ref().map(|repositories| repositories.mount(workshop)));
+    let exit = sandbox::run(root, &step, workshop.cancel, &mut output);
+    let refused = wire.close(observer, &label);
+    let exit = exit?;
     if exit == Exit::Code(0) {
-        return Ok(());
+        return repositories.map_or(Ok(()), |repositories| repositories.finish(workshop, root, gateway));
     }
     let store = around.workshop.store;
     let full = store.is_full().then(|| store.shown().to_owned());
-    Err(InstructionError::Failed { exit, full, tail: tail.text() }.into())
+    Err(InstructionError::Failed { exit, full, tail: tail.text(), refused }.into())
+}
+
+/// The network of a step; the build's own is the most it can have.
+fn network(request: &Request, flags: &RunFlags) -> Result<StepNetwork, InstructionError> {
+    match (flags.network, request.network) {
+        (dockerfile::Network::Default, network) => Ok(network),
+        (dockerfile::Network::None, _) => Ok(StepNetwork::None),
+        (dockerfile::Network::Host, StepNetwork::Host) => Ok(StepNetwork::Host),
+        (dockerfile::Network::Host, StepNetwork::None | StepNetwork::Gateway) => Err(InstructionError::HostNetwork),
+    }
+}
+
+/// What a step has for a network while it runs.
+struct Wire {
+    network: Network,
+    serving: Option<Serving>,
+}
+
+impl Wire {
+    fn open(around: &Surroundings<'_, '_, '_>, network: StepNetwork, stage: &str) -> Result<Self, InstructionError> {
+        let gateway = match (network, around.workshop.gateway) {
+            (StepNetwork::Host, _) => return Ok(Self { network: Network::Host, serving: None }),
+            (StepNetwork::None, _) | (StepNetwork::Gateway, None) => {
+                return Ok(Self { network: Network::None, serving: None });
+            }
+            (StepNetwork::Gateway, Some(gateway)) => gateway,
+        };
+        let (loopback, listener) = Loopback::listen(gateway::ADDRESS)?;
+        let serving = gateway.serve(listener, stage)?;
+        Ok(Self { network: Network::Loopback(Arc::new(loopback)), serving: Some(serving) })
+    }
+
+    /// Ends the serving and tells what went over the wire; what was refused is returned, each once.
+    fn close(&mut self, observer: Observer<'_>, stage: &str) -> Vec<String> {
+        let Some(serving) = self.serving.take() else { return Vec::new() };
+        let exchanges = serving.finish();
+        observer(Event::Traffic { stage, exchanges: &exchanges });
+        let mut refused: Vec<String> = Vec::new();
+        for exchange in &exchanges {
+            if let What::Refused { why } = &exchange.what {
+                let line = format!("{}: {why}", exchange.url);
+                if refused.len() < MAX_REFUSED && !refused.contains(&line) {
+                    refused.push(line);
+                }
+            }
+        }
+        refused
+    }
 }
 
 fn refuse_unsupported(flags: &RunFlags, heredocs: &[Heredoc]) -> Result<(), InstructionError> {
@@ -82,12 +133,7 @@ fn refuse_unsupported(flags: &RunFlags, heredocs: &[Heredoc]) -> Result<(), Inst
     Ok(())
 }
 
-fn step(
-    around: &Surroundings<'_, '_, '_>,
-    stage: &mut Stage<'_>,
-    argv: Vec<String>,
-    network: Network,
-) -> Result<Step, Failure> {
+fn step(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, argv: Vec<String>) -> Result<Step, Failure> {
     let cwd = crate::stage::inside("", &stage.config.config.working_dir);
     let (uid, gid, groups, home) = {
         let text = stage.config.config.user.clone();
@@ -110,9 +156,10 @@ fn step(
         uid,
         gid,
         groups,
-        network,
         hostname: HOSTNAME.to_owned(),
         files: files(around),
+        limits: around.request.limits.clone(),
+        timeout: around.request.step_timeout,
         ..Step::default()
     })
 }
@@ -122,15 +169,11 @@ fn files(around: &Surroundings<'_, '_, '_>) -> Vec<InjectedFile> {
     let file = |target: PathBuf, contents: &[u8]| InjectedFile { target, contents: contents.to_vec(), mode: 0o644 };
     let mut hosts = request.hosts.clone();
     hosts.extend_from_slice(format!("\n127.0.0.1 {HOSTNAME}\n::1 {HOSTNAME}\n").as_bytes());
-    let mut files = vec![
+    vec![
         file("/etc/resolv.conf".into(), &request.resolv_conf),
         file("/etc/hosts".into(), &hosts),
         file("/etc/hostname".into(), format!("{HOSTNAME}\n").as_bytes()),
-    ];
-    for repository in &request.repositories {
-        files.push(file(PathBuf::from(REPOSITORIES).join(&repository.name), &repository.content));
-    }
-    files
+    ]
 }
 
 /// The last lines of what a step wrote.

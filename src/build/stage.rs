@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gateway::Gateway;
 use oci::ImageConfig;
 use oci::config::History;
 use sandbox::{Cancel, Root, RootSpec};
@@ -13,7 +14,7 @@ use transport::{Location, SourceImage, Transports};
 
 use crate::plan::{ResolvedBase, ResolvedPlan, StagePlan};
 use crate::scope::Scope;
-use crate::{BuildError, Event, Image, Observer, Owners, Request, base, instruction};
+use crate::{BuildError, Event, Image, Observer, Owners, Request, added, base, instruction};
 
 /// What a build works with.
 #[derive(Clone, Copy)]
@@ -30,6 +31,8 @@ pub struct Workshop<'w> {
     pub cancel: &'w Cancel,
     /// How owners are kept.
     pub owners: Owners,
+    /// The way out of steps whose network is the gateway's.
+    pub gateway: Option<&'w Gateway>,
     /// Where the image goes.
     pub outputs: &'w [Location],
 }
@@ -120,6 +123,9 @@ impl<'p> Builder<'_, 'p, '_, '_> {
             executed.map_err(|failure| failure.at(instruction))?;
             observer(Event::StepDone { stage: &label, number });
         }
+        if self.stage_plan.index == plan.target() && !plan.request.added.is_empty() {
+            added::add(&self.workshop, plan.request, &mut stage)?;
+        }
         observer(Event::StageDone { stage: &label });
         Ok(stage)
     }
@@ -143,10 +149,18 @@ impl<'p> Builder<'_, 'p, '_, '_> {
                 None => (ImageConfig::scratch(&request.platform), Vec::new()),
             },
         };
-        Stage {
-            label: self.stage_plan.label.clone(),
+        let scope = Scope::new(request, &self.plan.plan().globals, args);
+        Stage::new(&self.stage_plan.label, config, scope, chain)
+    }
+}
+
+impl<'r> Stage<'r> {
+    /// A stage before its first instruction.
+    pub(crate) fn new(label: &str, config: ImageConfig, scope: Scope<'r>, chain: Vec<Link>) -> Self {
+        Self {
+            label: label.to_owned(),
             config,
-            scope: Scope::new(request, &self.plan.plan().globals, args),
+            scope,
             chain,
             upper: None,
             root: None,
@@ -241,9 +255,11 @@ pub(crate) fn mount(workshop: &Workshop<'_>, lowers: &[PathBuf], stage: &str) ->
         BuildError::Store(store::StoreError::Io { path: stubs.clone(), action: "open the folder of a stage", source })
     })?;
     open_to_all(&store.path(&stubs));
-    let names = crate::run::mount_points(workshop.request);
-    let names: Vec<&Path> = names.iter().map(PathBuf::as_path).collect();
-    sandbox::write_stubs(stub_directory.as_fd(), &names).map_err(|source| {
+    let files = crate::run::MOUNT_POINTS.map(Path::new);
+    // An image without the directory shall not get one for what only steps see.
+    let repositories = [Path::new(crate::repositories::DIRECTORY)];
+    let directories = if workshop.request.repositories.is_empty() { &[][..] } else { &repositories[..] };
+    sandbox::write_stubs(stub_directory.as_fd(), &files, directories).map_err(|source| {
         BuildError::Store(store::StoreError::Io { path: stubs.clone(), action: "make mount points", source })
     })?;
     let lowers = lowers.iter().cloned().chain([stubs]).collect();
@@ -269,7 +285,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    fn at(self, instruction: &dockerfile::Instruction) -> BuildError {
+    pub(crate) fn at(self, instruction: &dockerfile::Instruction) -> BuildError {
         match self {
             Self::Here(source) if source.is_cancelled() => BuildError::Cancelled,
             Self::Here(source) => {

@@ -47,6 +47,18 @@ impl Environment {
         spellings.filter_map(|name| Some((name.clone(), self.get(&name)?.to_owned()))).collect()
     }
 
+    /// What git may see of the environment: where its configuration and keys are, and the proxies.
+    pub(crate) fn for_git(&self) -> Vec<(String, String)> {
+        let is_for_git = |name: &str| {
+            matches!(name, "PATH" | "HOME" | "XDG_CONFIG_HOME" | "USER" | "TMPDIR" | "SSL_CERT_FILE" | "SSL_CERT_DIR")
+                || name.starts_with("GIT_SSL_")
+                || name.starts_with("SSH_")
+                || PROXIES.contains(&name.to_ascii_lowercase().as_str())
+        };
+        let variables = self.variables.iter().filter(|(name, _)| is_for_git(name));
+        variables.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// Where this user keeps data (XDG Base Directory Specification).
     pub(crate) fn data_home(&self) -> Option<PathBuf> {
         self.path("XDG_DATA_HOME").or_else(|| Some(self.path("HOME")?.join(".local/share")))

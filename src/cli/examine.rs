@@ -5,15 +5,13 @@ use std::path::Path;
 use proof::{CollectError, Database, Report};
 use rpm::{Keyring, Policy};
 
-use crate::environment::Environment;
 use crate::failure::{Failure, Status};
 use crate::session::Session;
 
 /// Judges the databases that `collect` puts into the directory it is given.
 pub(crate) fn examine(
     session: &Session,
-    keyring: &Keyring,
-    environment: &Environment,
+    (keyring, policy): (&Keyring, &Policy),
     collect: impl FnOnce(&Path) -> Result<Vec<Database>, CollectError> + Send,
 ) -> Result<Report, Failure> {
     let store = session.transports.store();
@@ -24,7 +22,7 @@ pub(crate) fn examine(
     let scratch = store.shown().join(folder);
     session.entered.outside().run(|| {
         let databases = collect(&scratch).map_err(|error| Failure::of(Status::Refused, &error));
-        let report = databases.map(|found| proof::examine(&found, keyring, &Policy::at(environment.now), &scratch));
+        let report = databases.map(|found| proof::examine(&found, keyring, policy, &scratch));
         // These files are the user's, so root inside could not remove them with the rest.
         if let Err(error) = std::fs::remove_dir_all(&scratch) {
             tracing::debug!(path = %scratch.display(), %error, "copies of package databases left for the next run");

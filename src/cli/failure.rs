@@ -3,6 +3,9 @@
 use std::error::Error;
 
 use build::{BuildError, Class};
+use dockerfile::Diagnostic;
+use pipeline::PluginError;
+use source::git::GitError;
 use transport::{Kind, TransportError};
 
 /// Exit codes; `EXIT_CODES` in the help says them in words.
@@ -41,6 +44,20 @@ impl Failure {
         Self::new(status, chain(error))
     }
 
+    /// Whose turn it is, as plugins say it.
+    pub(crate) fn class(&self) -> pipeline::Class {
+        match self.status {
+            Status::Done | Status::Bug => pipeline::Class::Bug,
+            Status::Usage => pipeline::Class::Configuration,
+            Status::Source => pipeline::Class::Source,
+            Status::Step => pipeline::Class::Step,
+            Status::Refused => pipeline::Class::Refused,
+            Status::Environment => pipeline::Class::Environment,
+            Status::Remote => pipeline::Class::Remote,
+            Status::Cancelled => pipeline::Class::Cancelled,
+        }
+    }
+
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
@@ -66,6 +83,7 @@ pub(crate) fn of_class(class: Class) -> Status {
         Class::Configuration => Status::Usage,
         Class::Source => Status::Source,
         Class::Step => Status::Step,
+        Class::Refused => Status::Refused,
         Class::Environment => Status::Environment,
         Class::Remote => Status::Remote,
         Class::Cancelled => Status::Cancelled,
@@ -78,6 +96,37 @@ pub(crate) fn of_transport(error: &TransportError) -> Failure {
         Kind::Configuration => Status::Usage,
         Kind::Environment => Status::Environment,
         Kind::Remote => Status::Remote,
+    };
+    Failure::of(status, error)
+}
+
+/// A plugin that failed, drawn into the Dockerfile (its path and text) where it has a place there.
+pub(crate) fn of_plugin(error: &PluginError, dockerfile: Option<(&str, &str)>) -> Failure {
+    let status = match error.class {
+        pipeline::Class::Bug => Status::Bug,
+        pipeline::Class::Configuration => Status::Usage,
+        pipeline::Class::Source => Status::Source,
+        pipeline::Class::Step => Status::Step,
+        pipeline::Class::Refused => Status::Refused,
+        pipeline::Class::Environment => Status::Environment,
+        pipeline::Class::Remote => Status::Remote,
+        pipeline::Class::Cancelled => Status::Cancelled,
+    };
+    if let (Some(span), Some((path, text))) = (error.span, dockerfile) {
+        let diagnostic = Diagnostic { message: error.text.clone(), span, help: error.help.clone() };
+        return crate::diagnostic::failure(status, &diagnostic, path, text);
+    }
+    Failure { help: error.help.clone(), ..Failure::new(status, error.text.clone()) }
+}
+
+/// A source that could not be had.
+pub(crate) fn of_git(error: &GitError) -> Failure {
+    let status = match error.class() {
+        source::Class::Environment => Status::Environment,
+        source::Class::Service => Status::Remote,
+        source::Class::Source => Status::Source,
+        source::Class::Refused => Status::Refused,
+        source::Class::Cancelled | source::Class::TimedOut => Status::Cancelled,
     };
     Failure::of(status, error)
 }

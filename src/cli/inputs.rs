@@ -7,23 +7,13 @@ use std::sync::Arc;
 use ::build::{Context, NamedContext, RepositoryFile};
 use dockerfile::Dockerfile;
 use dockerfile::ignore::Patterns;
-use http::{CaBundle, ClientOptions, Proxies, Tls};
-use registry::{Credentials, Options};
 use rpm::repofile::RepoFile;
 use source::{DOCKERFILES, Tree};
 use transport::Location;
 
 use crate::diagnostic;
 use crate::environment::Environment;
-use crate::failure::{Failure, Status};
-
-/// Where distributions keep their CA bundle.
-const CA_BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-];
+use crate::failure::{self, Failure, Status};
 
 /// Bytes of any file read whole here.
 const MAX_FILE: u64 = 64 << 20;
@@ -36,7 +26,7 @@ pub(crate) fn read(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn read_if_there(path: &Path, what: &str) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn read_if_there(path: &Path, what: &str) -> Result<Option<Vec<u8>>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(Status::Usage, format!("{}: {what} cannot be read: {error}", path.display()))
     };
@@ -152,85 +142,20 @@ pub(crate) fn pairs(texts: &[String]) -> Vec<(String, String)> {
     texts.iter().map(pair).collect()
 }
 
-/// `--add-repo FILE`: read and checked, so that a mistake shows here and not in a step.
-pub(crate) fn repository(path: &Path) -> Result<RepositoryFile, Failure> {
-    if path.to_str().is_some_and(|text| text.contains("://")) {
-        let text = format!("--add-repo {}: URLs are not supported yet, name a file", path.display());
-        return Err(Failure::new(Status::Usage, text));
-    }
-    let content = read(path, "the repository file")?;
-    RepoFile::parse(&path.display().to_string(), &content).map_err(|error| Failure::of(Status::Usage, &error))?;
-    let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or("added.repo");
-    let name = if name.ends_with(".repo") { name.to_owned() } else { format!("{name}.repo") };
+/// `--add-repo FILE|URL`: read and checked, so that a mistake shows here and not in a step.
+pub(crate) fn repository(text: &str, http: &http::Client) -> Result<RepositoryFile, Failure> {
+    let (name, content, shown) = if text.contains("://") {
+        let fetched = pipeline::fetch_repository_file(text, http);
+        let (name, content) = fetched.map_err(|error| failure::of_plugin(&error, None))?;
+        (name, content, pipeline::shown_url(text))
+    } else {
+        let path = Path::new(text);
+        let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or("added.repo");
+        (name.to_owned(), read(path, "the repository file")?, text.to_owned())
+    };
+    RepoFile::parse(&shown, &content).map_err(|error| Failure::of(Status::Usage, &error))?;
+    let name = if name.ends_with(".repo") { name } else { format!("{name}.repo") };
     Ok(RepositoryFile { name, content })
-}
-
-/// How to reach registries: TLS, proxies, credentials.
-pub(crate) fn registries(arguments: &RegistryArguments, environment: &Environment) -> Result<Options, Failure> {
-    let tls = if arguments.tls_verify { Tls::Verify } else { Tls::NoVerify };
-    let proxies = Proxies {
-        http: environment.proxy("http_proxy").map(str::to_owned),
-        https: environment.proxy("https_proxy").map(str::to_owned),
-        except: environment.proxy("no_proxy").map(str::to_owned),
-    };
-    let bundle = |path: &Path| -> Result<CaBundle, Failure> {
-        Ok(CaBundle { label: path.display().to_string(), pem: read(path, "the CA bundle")? })
-    };
-    let system =
-        environment.path("SSL_CERT_FILE").or_else(|| CA_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
-    let http = ClientOptions {
-        tls,
-        roots: system.map(|path| bundle(&path)).transpose()?,
-        extra_roots: arguments.ca.iter().map(|path| bundle(path)).collect::<Result<_, _>>()?,
-        proxies,
-        ..ClientOptions::default()
-    };
-    Ok(Options { tls, credentials: credentials(arguments, environment)?, http, ..Options::default() })
-}
-
-/// Options of every subcommand that talks to registries.
-#[derive(Debug, clap::Args)]
-pub(crate) struct RegistryArguments {
-    /// Require https with a certificate that can be verified
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(crate) tls_verify: bool,
-    /// Credentials for all registries
-    #[arg(long, value_name = "USER:PASSWORD")]
-    pub(crate) creds: Option<String>,
-    /// Credentials by registry: auth.json of containers, config.json of docker
-    #[arg(long, value_name = "FILE")]
-    pub(crate) authfile: Option<PathBuf>,
-    /// Trust the certificates in this PEM file too
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca: Vec<PathBuf>,
-}
-
-fn credentials(arguments: &RegistryArguments, environment: &Environment) -> Result<Credentials, Failure> {
-    let usage = |error: registry::CredentialsError| Failure::of(Status::Usage, &error);
-    let mut credentials = match &arguments.creds {
-        Some(text) => Credentials::everywhere(text).map_err(usage)?,
-        None => Credentials::default(),
-    };
-    let demanded = arguments.authfile.clone().or_else(|| environment.path("REGISTRY_AUTH_FILE"));
-    if let Some(path) = demanded {
-        let bytes = read(&path, "the credentials")?;
-        let parsed = Credentials::parse(&path.display().to_string(), &bytes).map_err(usage)?;
-        return Ok(credentials.or(parsed));
-    }
-    let home = |below: &str| environment.path("HOME").map(|home| home.join(below));
-    let usual = [
-        environment.path("XDG_RUNTIME_DIR").map(|directory| directory.join("containers/auth.json")),
-        home(".config/containers/auth.json"),
-        environment.path("DOCKER_CONFIG").map(|directory| directory.join("config.json")),
-        home(".docker/config.json"),
-    ];
-    for path in usual.into_iter().flatten() {
-        if let Some(bytes) = read_if_there(&path, "the credentials")? {
-            let parsed = Credentials::parse(&path.display().to_string(), &bytes).map_err(usage)?;
-            credentials = credentials.or(parsed);
-        }
-    }
-    Ok(credentials)
 }
 
 /// The tree as the build gets it.

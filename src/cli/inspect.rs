@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use oci::Platform;
+use pipeline::site::Site;
 use proof::{Report, Severity, verdict_name};
-use rpm::{Keyring, Verdict};
+use rpm::{Keyring, Policy, Verdict};
 use sandbox::Isolation;
 use transport::Location;
 
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
-use crate::inputs::{self, RegistryArguments};
+use crate::registries::{self, RegistryArguments};
 use crate::{examine, output, session};
 
 #[derive(Debug, clap::Args)]
@@ -41,10 +42,10 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         None => Platform::host(),
     };
     let keyring = Keyring::load(&arguments.keys).map_err(|error| usage(&error))?;
-    let registries = inputs::registries(&arguments.registry, environment)?;
+    let registries = registries::options(&arguments.registry, environment, &Site::default())?;
     let session = session::open(Isolation::Auto, arguments.store.as_deref(), registries, environment)?;
     let image = session.transports.open(&location, &platform).map_err(|error| failure::of_transport(&error))?;
-    let report = examine::examine(&session, &keyring, environment, |scratch| {
+    let report = examine::examine(&session, (&keyring, &Policy::at(environment.now)), |scratch| {
         proof::from_image(&session.transports, &image, scratch)
     })?;
     if arguments.json {

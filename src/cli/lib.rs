@@ -13,8 +13,11 @@ mod failure;
 mod inputs;
 mod inspect;
 mod output;
+mod plugins;
 mod progress;
+mod registries;
 mod session;
+mod site;
 mod size;
 mod summary;
 
@@ -45,6 +48,8 @@ enum Command {
     /// Look into the Dockerfile language: parse, expand, ignore
     #[command(subcommand)]
     Dockerfile(dockerfile::Command),
+    /// List the plugins of a build, phase by phase, in their order
+    Plugins(plugins::Arguments),
     /// Say which isolation is possible here, why not better, and what to ask for
     Doctor(doctor::Arguments),
 }
@@ -60,9 +65,9 @@ const EXIT_CODES: &str = "Exit codes:
   7  a remote service failed or denied access; a retry or credentials may help
   8  cancelled or out of time";
 
-/// Runs the program and returns its exit status.
+/// Runs the program with the plugins it is given and returns its exit status.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(registry: &pipeline::Registry) -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
@@ -70,9 +75,10 @@ pub fn main() -> ExitCode {
     output::start_log(arguments.verbose);
     let environment = Environment::read();
     let result = match arguments.command {
-        Command::Build(arguments) => build::run(&arguments, &environment),
+        Command::Build(arguments) => build::run(&arguments, &environment, registry),
         Command::Inspect(arguments) => inspect::run(&arguments, &environment),
         Command::Dockerfile(command) => dockerfile::run(&command),
+        Command::Plugins(arguments) => plugins::run(&arguments, registry),
         Command::Doctor(arguments) => doctor::run(&arguments, &environment),
     };
     match result {

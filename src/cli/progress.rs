@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use build::Event;
 use clap::ValueEnum;
+use gateway::{Exchange, What};
 use serde_json::json;
 
 use crate::output;
@@ -24,7 +25,17 @@ pub(crate) enum Style {
     Quiet,
 }
 
-/// Listens to a build, shows it and remembers how long things took.
+impl Style {
+    /// Whether somebody reads what is printed.
+    pub(crate) fn is_for_people(self) -> bool {
+        match self {
+            Self::Auto | Self::Plain => true,
+            Self::Json | Self::Quiet => false,
+        }
+    }
+}
+
+/// Listens to a build and shows it.
 #[derive(Debug)]
 pub(crate) struct Progress {
     style: Style,
@@ -37,28 +48,8 @@ struct State {
     /// The unfinished line of each stage's output.
     open: BTreeMap<String, Vec<u8>>,
     /// When the running step of each stage began.
-    began: BTreeMap<String, (Instant, String)>,
+    began: BTreeMap<String, Instant>,
     pulls: BTreeMap<String, Instant>,
-    layer_began: Option<Instant>,
-    publish_began: Option<Instant>,
-    record: Record,
-}
-
-/// What the summary is made of.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) stages: Vec<StageRecord>,
-    pub(crate) pulled: u64,
-    pub(crate) layer_time: Duration,
-    pub(crate) publish_time: Duration,
-}
-
-/// One stage's times.
-#[derive(Clone, Debug)]
-pub(crate) struct StageRecord {
-    pub(crate) name: String,
-    pub(crate) base: String,
-    pub(crate) steps: Vec<(String, Duration)>,
 }
 
 /// Characters of an instruction that are shown.
@@ -67,15 +58,6 @@ const LINE: usize = 160;
 impl Progress {
     pub(crate) fn new(style: Style, start: Instant) -> Self {
         Self { style, start, state: Mutex::default() }
-    }
-
-    /// What was remembered.
-    pub(crate) fn record(&self) -> Record {
-        self.lock().record.clone()
-    }
-
-    pub(crate) fn since_start(&self) -> Duration {
-        self.start.elapsed()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -110,8 +92,8 @@ impl Progress {
 
 fn object(event: Event<'_>) -> serde_json::Value {
     match event {
-        Event::Resolved { name, location } => {
-            json!({"event": "resolved", "name": name, "location": location.to_string()})
+        Event::Resolved { name, image } => {
+            json!({"event": "resolved", "name": name, "location": image.location.to_string()})
         }
         Event::PullStarted { layer } => json!({"event": "pull-started", "layer": layer.digest, "size": layer.size}),
         Event::PullDone { layer, entries } => json!({"event": "pull-done", "layer": layer, "entries": entries}),
@@ -125,12 +107,17 @@ fn object(event: Event<'_>) -> serde_json::Value {
             let stream = format!("{stream:?}").to_lowercase();
             json!({"event": "output", "stage": stage, "stream": stream, "text": String::from_utf8_lossy(bytes)})
         }
+        Event::Copied { files } => json!({"event": "copied", "files": files.len()}),
+        Event::Traffic { stage, exchanges } => {
+            let fetched: u64 = exchanges.iter().map(|exchange| exchange.fetched).sum();
+            json!({"event": "network", "stage": stage, "requests": exchanges.len(), "fetched": fetched})
+        }
         Event::StepDone { stage, number } => json!({"event": "step-done", "stage": stage, "step": number}),
         Event::StageDone { stage } => json!({"event": "stage-done", "stage": stage}),
         Event::LayerStarted { stage } => json!({"event": "layer-started", "stage": stage}),
-        Event::LayerDone { stage, layer, diff_id, uncompressed } => json!({
+        Event::LayerDone { stage, layer, diff_id, uncompressed, entries } => json!({
             "event": "layer-done", "stage": stage, "layer": layer.digest, "size": layer.size,
-            "diff_id": diff_id, "uncompressed": uncompressed,
+            "diff_id": diff_id, "uncompressed": uncompressed, "entries": entries,
         }),
         Event::Publishing { location } => json!({"event": "publishing", "location": location.to_string()}),
         Event::PublishDone { location, digest } => {
@@ -143,44 +130,17 @@ fn object(event: Event<'_>) -> serde_json::Value {
 impl State {
     fn remember(&mut self, event: Event<'_>) {
         let now = Instant::now();
-        match event {
-            Event::StageStarted { stage, base, .. } => {
-                let record = StageRecord { name: stage.to_owned(), base: base.to_owned(), steps: Vec::new() };
-                self.record.stages.push(record);
-            }
-            Event::StepStarted { stage, line, .. } => {
-                self.began.insert(stage.to_owned(), (now, line.to_owned()));
-            }
-            Event::StepDone { stage, .. } => {
-                if let Some((began, line)) = self.began.get(stage)
-                    && let Some(record) = self.record.stages.iter_mut().rfind(|record| record.name == stage)
-                {
-                    record.steps.push((line.clone(), now - *began));
-                }
-            }
-            Event::PullStarted { layer } => {
-                self.record.pulled += layer.size;
-                self.pulls.insert(layer.digest.to_string(), now);
-            }
-            Event::LayerStarted { .. } => self.layer_began = Some(now),
-            Event::LayerDone { .. } => {
-                self.record.layer_time += self.layer_began.take().map_or(Duration::ZERO, |began| now - began);
-            }
-            Event::Publishing { .. } => self.publish_began = Some(now),
-            Event::PublishDone { .. } => {
-                self.record.publish_time += self.publish_began.take().map_or(Duration::ZERO, |began| now - began);
-            }
-            Event::Resolved { .. }
-            | Event::PullDone { .. }
-            | Event::Output { .. }
-            | Event::StageDone { .. }
-            | Event::Warning(_) => {}
+        if let Event::StepStarted { stage, .. } = event {
+            self.began.insert(stage.to_owned(), now);
+        }
+        if let Event::PullStarted { layer } = event {
+            self.pulls.insert(layer.digest.to_string(), now);
         }
     }
 
     fn plain(&mut self, event: Event<'_>) {
         match event {
-            Event::Resolved { name, location } => output::note(&format!("FROM {name} is {location}")),
+            Event::Resolved { name, image } => output::note(&format!("FROM {name} is {}", image.location)),
             Event::PullStarted { layer } => {
                 output::note(&format!("pulling {} ({})", layer.digest, size::bytes(layer.size)));
             }
@@ -193,6 +153,7 @@ impl State {
                 output::note(&format!("[{stage} {number}/{steps}] {}", shortened(line)));
             }
             Event::Output { stage, bytes, .. } => self.output(stage, bytes),
+            Event::Traffic { stage, exchanges } => traffic(stage, exchanges),
             Event::StepDone { stage, number } => self.step_done(stage, number),
             Event::LayerDone { stage, layer, uncompressed, .. } => {
                 let (blob, tar) = (size::bytes(layer.size), size::bytes(uncompressed));
@@ -201,6 +162,7 @@ impl State {
             Event::Publishing { location } => output::note(&format!("writing {location}")),
             Event::Warning(text) => output::note(&format!("warning: {text}")),
             Event::StageStarted { .. }
+            | Event::Copied { .. }
             | Event::StageDone { .. }
             | Event::LayerStarted { .. }
             | Event::PublishDone { .. } => {}
@@ -224,7 +186,7 @@ impl State {
         if let Some(open) = self.open.remove(stage).filter(|open| !open.is_empty()) {
             output::note(&format!("[{stage}] | {}", printable(&open)));
         }
-        let took = self.began.get(stage).map_or(Duration::ZERO, |(began, _)| began.elapsed());
+        let took = self.began.get(stage).map_or(Duration::ZERO, Instant::elapsed);
         if took >= Duration::from_millis(500) {
             output::note(&format!("[{stage} {number}] took {}", size::time(took)));
         }
@@ -233,6 +195,22 @@ impl State {
     fn forget(&mut self, event: Event<'_>) {
         if let Event::StepDone { stage, .. } = event {
             self.began.remove(stage);
+        }
+    }
+}
+
+/// What a step got through the gateway, in one line; what was refused, in one line each.
+fn traffic(stage: &str, exchanges: &[Exchange]) {
+    if exchanges.is_empty() {
+        return;
+    }
+    let fetched: u64 = exchanges.iter().map(|exchange| exchange.fetched).sum();
+    let bytes: u64 = exchanges.iter().map(|exchange| exchange.bytes).sum();
+    let (bytes, fetched) = (size::bytes(bytes), size::bytes(fetched));
+    output::note(&format!("[{stage}] gateway: {} requests, {bytes}, {fetched} of it fetched now", exchanges.len()));
+    for exchange in exchanges {
+        if let What::Refused { why } = &exchange.what {
+            output::note(&format!("[{stage}] gateway refused {}: {why}", exchange.url));
         }
     }
 }

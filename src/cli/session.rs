@@ -19,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) transports: Transports,
     pub(crate) cancel: Cancel,
     pub(crate) owners: Owners,
+    /// How other servers than registries are reached.
+    pub(crate) http: http::ClientOptions,
     /// Where the store is, and what was passed over for it.
     pub(crate) notes: Vec<String>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Session {
 pub(crate) fn open(
     isolation: Isolation,
     place: Option<&Path>,
-    registries: Options,
+    mut registries: Options,
     environment: &Environment,
 ) -> Result<Session, Failure> {
     let (candidate, skipped) =
@@ -49,9 +51,11 @@ pub(crate) fn open(
     let opened = Store::open(directory, &shown, &owners_key(&entered));
     let store = opened.map_err(|error| Failure::of(Status::Environment, &error))?;
     let cancel = Cancel::on_signals().map_err(|error| Failure::of(Status::Environment, &error))?;
+    registries.http.cancelled = Some(cancel.mirrored().map_err(|error| Failure::of(Status::Environment, &error))?);
+    let http = registries.http.clone();
     let registries = Registries::new(registries).map_err(|error| Failure::of(Status::Usage, &error))?;
     let transports = Transports::new(registries, Arc::new(store), entered.outside().pool());
-    Ok(Session { entered, transports, cancel, owners, notes })
+    Ok(Session { entered, transports, cancel, owners, notes, http })
 }
 
 /// Places for the store, best first.

@@ -1,99 +1,98 @@
 //! The end of a build, for people.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use build::{Image, Published};
-use proof::Report;
+use build::Published;
+use pipeline::record::{ImageRecord, Record, StageRecord, StepRecord};
 
-use crate::output;
-use crate::progress::{Progress, Record, StageRecord};
-use crate::size;
-
-/// What an image is made of; taken before it is published.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    base_layers: usize,
-    base_bytes: u64,
-    layers: Vec<(String, String, u64, u64, u64)>,
-}
-
-impl Contents {
-    pub(crate) fn of(image: &Image<'_>) -> Self {
-        let new: Vec<&oci::Digest> = image.layers.iter().map(|layer| &layer.descriptor.digest).collect();
-        let base = image.manifest().layers.iter().filter(|layer| !new.contains(&&layer.digest));
-        let (mut base_layers, mut base_bytes) = (0, 0);
-        for layer in base {
-            base_layers += 1;
-            base_bytes += layer.size;
-        }
-        let layer = |layer: &build::NewLayer| {
-            let digest = layer.descriptor.digest.to_string();
-            (layer.stage.clone(), digest, layer.descriptor.size, layer.uncompressed, layer.entries)
-        };
-        Self { base_layers, base_bytes, layers: image.layers.iter().map(layer).collect() }
-    }
-}
+use crate::{output, size};
 
 /// Prints what was built, what is in it and what took how long.
-pub(crate) fn print(contents: &Contents, report: Option<&Report>, published: &Published, progress: &Progress) {
-    let record = progress.record();
+pub(crate) fn print(record: &Record, published: &Published, took: Duration) {
     output::note("");
-    stages(&record);
-    layers(contents);
-    packages(report);
+    stages(&record.stages);
+    if let Some(image) = &record.image {
+        layers(record, image);
+    }
+    packages(record);
+    network(record);
     for location in &published.locations {
         output::note(&format!("  image     {location}"));
     }
     output::note(&format!("            {}", published.digest));
-    output::note(&format!("  time      {}", times(&record, progress.since_start())));
+    output::note(&format!("  time      {}", times(record, took)));
 }
 
-fn stages(record: &Record) {
-    for StageRecord { name, base, steps } in &record.stages {
-        let total: Duration = steps.iter().map(|(_, took)| *took).sum();
-        output::note(&format!("  stage     {name} (FROM {base}): {} steps, {}", steps.len(), size::time(total)));
-        for (line, took) in steps {
+fn time(milliseconds: u64) -> String {
+    size::time(Duration::from_millis(milliseconds))
+}
+
+fn stages(stages: &[StageRecord]) {
+    for StageRecord { name, base, steps } in stages {
+        let total: u64 = steps.iter().map(|step| step.milliseconds).sum();
+        output::note(&format!("  stage     {name} (FROM {base}): {} steps, {}", steps.len(), time(total)));
+        for StepRecord { line, milliseconds, .. } in steps {
             let line: String = crate::progress::shortened(line).chars().take(72).collect();
-            output::note(&format!("            {:>8}  {line}", size::time(*took)));
+            output::note(&format!("            {:>8}  {line}", time(*milliseconds)));
         }
     }
 }
 
-fn layers(contents: &Contents) {
-    let base = format!("{} of the base, {}", contents.base_layers, size::bytes(contents.base_bytes));
-    output::note(&format!("  layers    {base}"));
-    for (stage, digest, blob, tar, entries) in &contents.layers {
-        let (blob, tar) = (size::bytes(*blob), size::bytes(*tar));
-        output::note(&format!("            new from {stage}: {entries} entries, {blob} ({tar} unpacked)"));
-        output::note(&format!("            {digest}"));
+fn layers(record: &Record, image: &ImageRecord) {
+    let is_new = |digest: &&String| image.new.iter().any(|layer| layer.digest == **digest);
+    let base: Vec<&String> = image.layers.iter().filter(|digest| !is_new(digest)).collect();
+    let of_bases = record.bases.iter().flat_map(|base| &base.layers);
+    let sizes: BTreeMap<&str, u64> = of_bases.map(|layer| (layer.digest.as_str(), layer.size)).collect();
+    let bytes: u64 = base.iter().filter_map(|digest| sizes.get(digest.as_str())).sum();
+    output::note(&format!("  layers    {} of the base, {}", base.len(), size::bytes(bytes)));
+    for layer in &image.new {
+        let (blob, tar) = (size::bytes(layer.size), size::bytes(layer.uncompressed));
+        output::note(&format!(
+            "            new from {}: {} entries, {blob} ({tar} unpacked)",
+            layer.stage, layer.entries
+        ));
+        output::note(&format!("            {}", layer.digest));
     }
-    if contents.layers.is_empty() {
+    if image.new.is_empty() {
         output::note("            no new one: no file changed");
     }
 }
 
-fn packages(report: Option<&Report>) {
-    let Some(report) = report else {
+fn packages(record: &Record) {
+    if !record.plugins.iter().any(|run| run.plugin == "all_rpm_packages") {
         output::note("  packages  not looked at (give --keys to have their signatures verified)");
         return;
-    };
-    let counts = report.counts();
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for package in &record.packages {
+        *counts.entry(package.verdict.as_str()).or_default() += 1;
+    }
     let verdicts: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-    let keys = if report.imported_keys.is_empty() {
-        String::new()
-    } else {
-        format!("; {} keys the image itself trusts, which prove nothing", report.imported_keys.len())
-    };
-    output::note(&format!("  packages  {}: {}{keys}", report.packages.len(), verdicts.join(", ")));
-    for finding in report.findings.iter().filter(|finding| finding.severity == proof::Severity::Warning) {
+    output::note(&format!("  packages  {}: {}", record.packages.len(), verdicts.join(", ")));
+    for finding in record.findings.iter().filter(|finding| finding.severity == "warning") {
         output::note(&format!("            warning: {}: {}", finding.subject, finding.message));
     }
 }
 
+fn network(record: &Record) {
+    let steps = record.stages.iter().flat_map(|stage| &stage.steps);
+    let exchanges: Vec<_> = steps.flat_map(|step| &step.network).collect();
+    if exchanges.is_empty() {
+        return;
+    }
+    let packages = exchanges.iter().filter(|exchange| exchange.kind == "package").count();
+    let fetched: u64 = exchanges.iter().map(|exchange| exchange.fetched).sum();
+    let count = exchanges.len();
+    let fetched = size::bytes(fetched);
+    output::note(&format!("  network   {count} requests by steps, {packages} packages; {fetched} fetched now"));
+}
+
 fn times(record: &Record, total: Duration) -> String {
-    let steps: Duration = record.stages.iter().flat_map(|stage| stage.steps.iter().map(|(_, took)| *took)).sum();
-    let mut parts = vec![format!("steps {}", size::time(steps))];
-    parts.push(format!("writing the layer {}", size::time(record.layer_time)));
-    parts.push(format!("publishing {}", size::time(record.publish_time)));
+    let steps: u64 = record.stages.iter().flat_map(|stage| &stage.steps).map(|step| step.milliseconds).sum();
+    let layers: u64 = record.image.iter().flat_map(|image| &image.new).map(|layer| layer.milliseconds).sum();
+    let plugins: u64 = record.plugins.iter().map(|run| run.milliseconds).sum();
+    let mut parts = vec![format!("steps {}", time(steps)), format!("writing layers {}", time(layers))];
+    parts.extend((plugins > 0).then(|| format!("plugins {}", time(plugins))));
     format!("{} ({})", size::time(total), parts.join(", "))
 }

@@ -1,3 +1,30 @@
-//! Phases, plugins, site configuration, record.
+//! Phases, plugins, edits, findings, facts; the site's configuration; the record of a build.
+//!
+//! Comes in: a [`site::Site`], a [`Registry`] of plugins, and what a build is made of. Goes out, phase by phase:
+//! files for the context, edits of the Dockerfile, facts, findings with the gate at their end, what is to be pushed,
+//! and a [`record::Record`]. A plugin sees a read-only view and returns what should change; only the [`Run`] changes
+//! anything, so the record says who changed what and why. Without a configuration no plugin acts. It reads no
+//! environment and no clock, and publishes nothing itself.
 
+mod edit;
+mod error;
+mod fact;
+mod finding;
+mod phase;
+mod plugin;
+pub mod record;
+mod repository;
+mod run;
 pub mod site;
+
+pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned};
+pub use error::{Class, PluginError};
+pub use fact::{Fact, FactTaken, Facts, Parent, SourceFact, Tags};
+pub use finding::{Finding, Severity};
+pub use phase::{
+    Changes, Examine, Exit, ExitView, Findings, Order, Phase, PhaseName, PostBuild, PostBuildView, PreBuild,
+    PreBuildView, Publish, PublishView, Source, SourceView, WriteFile,
+};
+pub use plugin::{Lineup, Made, Plugin, Registered, Registry, Selected, Setup, Wanted};
+pub use repository::{fetch_repository_file, shown_url};
+pub use run::{Clock, Outwards, Refused, Run, Surroundings};

@@ -5,7 +5,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use sys::EventFd;
@@ -62,6 +64,24 @@ impl Cancel {
         // A flag that cannot be read is not set; the step's own waiting reports such an error.
         sys::wait_readable(&[self.as_fd()], Some(Duration::ZERO))
             .is_ok_and(|ready| ready.first().copied().unwrap_or(false))
+    }
+
+    /// A flag in memory that follows this one, for code that can only look. A thread waits for it until the process
+    /// ends, so it is to be called after [`crate::enter`].
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn mirrored(&self) -> io::Result<Arc<AtomicBool>> {
+        let (flag, cancel) = (Arc::new(AtomicBool::new(false)), self.clone());
+        let seen = Arc::clone(&flag);
+        let wait = move || {
+            // Without descriptors to wait for there is nothing to tell either.
+            if sys::wait_readable(&[cancel.as_fd()], None).is_ok() {
+                seen.store(true, Ordering::Relaxed);
+            }
+        };
+        thread::Builder::new().name("cancel".to_owned()).spawn(wait)?;
+        Ok(flag)
     }
 
     fn event(&self) -> &EventFd {

@@ -243,7 +243,13 @@ fn plan_trials() -> Vec<Trial> {
         trial("terminals (devpts)", bound_instead, 0, vec![mount("devpts")]),
         trial("bound /sys", "steps see an empty /sys", 0, vec![bind("/sys")]),
         trial("fresh /sys", bound_instead, network, vec![mount("sysfs")]),
-        trial("own network (--network none)", "use --network host", network, vec![ProcessOp::LoopbackUp.into()]),
+        // `none` makes it by clone(2), `gateway` by unshare(2).
+        trial(
+            "own network (none, gateway)",
+            "allow clone and unshare to make network namespaces, or use --network host",
+            network,
+            vec![ProcessOp::LoopbackUp.into(), ProcessOp::Unshare(network).into(), ProcessOp::LoopbackUp.into()],
+        ),
         trial(
             "own host name",
             "steps see the pod's host name",

@@ -15,6 +15,7 @@ mod doctor;
 mod enter;
 mod facts;
 mod ids;
+mod loopback;
 mod map;
 mod mounts;
 mod outside;
@@ -32,6 +33,7 @@ pub use doctor::{Facility, RungReport, Verdict, doctor};
 
 pub use enter::{EnterError, EnterOptions, Entered, enter};
 pub use ids::{Extent, IdMaps};
+pub use loopback::{Loopback, LoopbackError};
 pub use outside::Outside;
 pub use root::{MountError, Root, RootSpec, mount_root, write_stubs};
 pub use run::{RunError, run};

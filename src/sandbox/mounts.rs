@@ -102,7 +102,7 @@ const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "pr
 #[derive(Debug, Clone)]
 pub(crate) struct Mounts<'a> {
     pub(crate) points: &'a [Point],
-    pub(crate) network: Network,
+    pub(crate) network: &'a Network,
     /// Whether group 5, `tty`, exists inside.
     pub(crate) has_tty_group: bool,
 }
@@ -255,14 +255,14 @@ fn plan_proc() -> Planned {
 
 /// A fresh /sys only shows what the step's own network has; the pod's is for the pod's network.
 /// A step can do without.
-fn plan_sys(network: Network) -> Planned {
+fn plan_sys(network: &Network) -> Planned {
     let pods = Op::Either {
         first: vec![copy("/sys", true), seal(Attributes::READ_ONLY), attach(CURRENT, "sys")],
         or: Vec::new(),
     };
     let op = match network {
         Network::Host => pods,
-        Network::None => Op::Either {
+        Network::None | Network::Loopback(_) => Op::Either {
             first: vec![new_mount("sysfs", &[], SAFE | Attributes::READ_ONLY, slot::CURRENT), attach(CURRENT, "sys")],
             or: vec![pods],
         },
@@ -361,7 +361,7 @@ impl DisplayLossy for CString {
 mod tests {
     use super::*;
 
-    fn plan(points: &[Point], network: Network) -> Vec<Planned> {
+    fn plan(points: &[Point], network: &Network) -> Vec<Planned> {
         plan_mounts(&Mounts { points, network, has_tty_group: true })
     }
 
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_files_are_covered_by_dev_before_a_step_could_see_them() {
-        let plan = plan(&[], Network::Host);
+        let plan = plan(&[], &Network::Host);
         let mut on_dev = Vec::new();
         for planned in &plan {
             if let Op::Mount(MountOp::Attach { mount, target, .. }) = &planned.op
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn each_file_is_shown_at_its_own_target() {
-        let plan = plan(&[file("/etc/a", "A"), file("/etc/b", "B")], Network::Host);
+        let plan = plan(&[file("/etc/a", "A"), file("/etc/b", "B")], &Network::Host);
         let (mut written, mut shown) = (Vec::new(), Vec::new());
         for planned in &plan {
             if let Op::File(FileOp::MakeFile { path, contents, at: FILES, .. }) = &planned.op {
@@ -407,7 +407,7 @@ mod tests {
             }
             0
         };
-        assert_eq!((first(Network::None), first(Network::Host)), (2, 3));
+        assert_eq!((first(&Network::None), first(&Network::Host)), (2, 3));
     }
 
     #[test]

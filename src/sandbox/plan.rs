@@ -7,6 +7,7 @@
 use std::ffi::{CString, OsStr};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use sys::{FileOp, Handle, MountOp, Op, ProcessOp, Program, Strings};
 
@@ -61,7 +62,7 @@ pub(crate) struct Inputs<'a> {
 /// A program, with what each operation does, to follow "cannot".
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) program: Program,
+    pub(crate) program: Arc<Program>,
     pub(crate) setup: Vec<String>,
     pub(crate) command: Vec<String>,
 }
@@ -74,8 +75,8 @@ pub(crate) struct ZeroByte(pub(crate) String);
 pub(crate) fn plan_step(inputs: &Inputs<'_>) -> Result<Plan, ZeroByte> {
     let (setup, setup_texts) = split(plan_setup(inputs));
     let (command, command_texts) = split(plan_command(inputs)?);
-    let program = Program { namespaces: plan_namespaces(inputs.step.network), setup, command };
-    Ok(Plan { program, setup: setup_texts, command: command_texts })
+    let program = Program { namespaces: plan_namespaces(&inputs.step.network), setup, command };
+    Ok(Plan { program: Arc::new(program), setup: setup_texts, command: command_texts })
 }
 
 fn split(plan: Vec<Planned>) -> (Vec<Op>, Vec<String>) {
@@ -84,10 +85,11 @@ fn split(plan: Vec<Planned>) -> (Vec<Op>, Vec<String>) {
 
 /// All but the mount namespace: the first process makes that itself, because only its current
 /// directory, and no descriptor, moves into a new one.
-fn plan_namespaces(network: Network) -> i32 {
+fn plan_namespaces(network: &Network) -> i32 {
     let always = libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
     match network {
-        Network::Host => always,
+        // Who starts the step is in its network already.
+        Network::Host | Network::Loopback(_) => always,
         Network::None => always | libc::CLONE_NEWNET,
     }
 }
@@ -102,7 +104,7 @@ fn plan_setup(inputs: &Inputs<'_>) -> Vec<Planned> {
     ];
     plan.extend(plan_mounts(&Mounts {
         points: inputs.points,
-        network: inputs.step.network,
+        network: &inputs.step.network,
         has_tty_group: inputs.ids.has_gid(5),
     }));
     if !inputs.step.hostname.is_empty() {
@@ -113,7 +115,7 @@ fn plan_setup(inputs: &Inputs<'_>) -> Vec<Planned> {
             format!("set the host name {:?}", inputs.step.hostname),
         ));
     }
-    if inputs.step.network == Network::None {
+    if matches!(inputs.step.network, Network::None) {
         let what = "take the loopback interface up";
         plan.push(Planned::new(ProcessOp::LoopbackUp, what));
     }
@@ -280,7 +282,7 @@ mod tests {
 
     #[test]
     fn only_a_step_without_network_has_a_network_namespace() {
-        assert_eq!(plan_namespaces(Network::Host) & libc::CLONE_NEWNET, 0);
-        assert_ne!(plan_namespaces(Network::None) & libc::CLONE_NEWNET, 0);
+        assert_eq!(plan_namespaces(&Network::Host) & libc::CLONE_NEWNET, 0);
+        assert_ne!(plan_namespaces(&Network::None) & libc::CLONE_NEWNET, 0);
     }
 }

@@ -102,12 +102,14 @@ impl Drop for Root {
 
 /// Fills a directory with empty mount points, to be used as the last of [`RootSpec::lowers`]: an
 /// image that lacks `/proc` or `/etc/resolv.conf` then shows one without having it, and a step
-/// leaves no trace in the upper directory. `files` are further files that steps will be given.
+/// leaves no trace in the upper directory. `files` and `directories` are what else steps will be given. Without
+/// its stub a missing mount point is made for the step and removed after it, and the image's directory it
+/// lay in stays in the upper directory, copied and unchanged.
 ///
 /// # Errors
 /// What the file system says.
-pub fn write_stubs(directory: BorrowedFd<'_>, files: &[&Path]) -> io::Result<()> {
-    targets::write_stubs(directory, files)
+pub fn write_stubs(directory: BorrowedFd<'_>, files: &[&Path], directories: &[&Path]) -> io::Result<()> {
+    targets::write_stubs(directory, files, directories)
 }
 
 /// How an overlay is asked for.

@@ -21,7 +21,7 @@ use crate::mounts::MOUNT_PROC;
 use crate::plan::{Descriptors, ENTER_CWD, EXECUTE, Inputs, Plan, ZeroByte, plan_step};
 use crate::prepared::Prepared;
 use crate::root::Root;
-use crate::step::{Exit, Step, Stream};
+use crate::step::{Exit, Network, Step, Stream};
 
 /// How long a step has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -108,7 +108,7 @@ impl From<ZeroByte> for RunError {
 
 /// Runs one step and waits for its end. Output arrives as it is written, in pieces of any size.
 ///
-/// The calling thread is what the step's life hangs on: if it dies, the step is killed. Steps on one
+/// The step's life hangs on this call: if it panics or the builder dies, the step is killed. Steps on one
 /// root may run at the same time only if the root has all their mount points, which is what
 /// [`crate::write_stubs`] is for: otherwise the first to end takes the mount points away.
 ///
@@ -142,10 +142,12 @@ pub fn run(root: &Root, step: &Step, cancel: &Cancel, output: &mut dyn FnMut(Str
     Ok(exit)
 }
 
-/// A step that runs.
+/// A step that runs. Dropping it ends it, because with a network of its own it is not the calling
+/// thread that the step dies with.
 #[derive(Debug)]
 struct Running {
     spawned: sys::Spawned,
+    has_ended: bool,
     stdout: Option<io::PipeReader>,
     stderr: Option<io::PipeReader>,
     plan: Plan,
@@ -167,8 +169,12 @@ fn start(root: &Root, step: &Step, prepared: &Prepared) -> Result<Running, RunEr
         },
         ceilings: &prepared.ceilings,
     })?;
-    let spawned = sys::spawn(&plan.program).map_err(RunError::Start)?;
-    Ok(Running { spawned, stdout: Some(stdout), stderr: Some(stderr), plan })
+    let spawned = match &step.network {
+        Network::Host | Network::None => sys::spawn(&plan.program),
+        Network::Loopback(loopback) => loopback.spawn(&plan.program),
+    };
+    let spawned = spawned.map_err(RunError::Start)?;
+    Ok(Running { spawned, has_ended: false, stdout: Some(stdout), stderr: Some(stderr), plan })
 }
 
 /// A pipe that the step's user may open again by way of /dev/stdout.
@@ -236,13 +242,22 @@ impl Running {
         let mut deadline = Deadline::new(timeout);
         let followed = self.follow_records(&mut deadline, cancel, output);
         if followed.is_err() {
-            // It may still run; the error we have matters more than one of this.
-            let _ = sys::send(self.spawned.pid, libc::SIGKILL);
+            self.kill();
         }
-        let init = self.spawned.pid.wait().map_err(RunError::Streams)?;
+        let init = self.wait_for_end().map_err(RunError::Streams)?;
         let (failed, exited) = followed.map_err(RunError::Streams)?;
         self.drain(output).map_err(RunError::Streams)?;
         Ok(Ended { reason: deadline.reason, failed, exited, init })
+    }
+
+    /// To be followed by waiting; it may still run, and what led here matters more than an error of this.
+    fn kill(&self) {
+        let _ = sys::send(self.spawned.pid, libc::SIGKILL);
+    }
+
+    fn wait_for_end(&mut self) -> io::Result<Status> {
+        self.has_ended = true;
+        self.spawned.pid.wait()
     }
 
     fn follow_records(
@@ -356,6 +371,16 @@ impl Running {
             return RunError::Execute { program: program.unwrap_or_default(), source };
         }
         RunError::Setup { what: what.to_owned(), source }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.kill();
+            // Only a panic leads here, and nothing could be done about a child that is not ours.
+            let _ = self.wait_for_end();
+        }
     }
 }
 

@@ -5,7 +5,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::Loopback;
 
 /// One command to run in a root.
 #[derive(Debug, Clone, Default)]
@@ -77,13 +80,15 @@ pub enum Access {
 }
 
 /// What network a step has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum Network {
     /// That of the builder.
     Host,
     /// A loopback interface and nothing else.
     #[default]
     None,
+    /// A loopback interface, and what the builder serves there; several steps may share it.
+    Loopback(Arc<Loopback>),
 }
 
 /// A file that the step sees read-only and that leaves no trace in the layer.

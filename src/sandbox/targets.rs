@@ -179,15 +179,16 @@ fn write_stub(directory: BorrowedFd<'_>, path: &Path, shape: Shape) -> io::Resul
     Ok(())
 }
 
-/// Mount points for everything that every step gets, and for these files.
-pub(crate) fn write_stubs(directory: BorrowedFd<'_>, files: &[&Path]) -> io::Result<()> {
+/// Mount points for everything that every step gets, and for these files and directories.
+pub(crate) fn write_stubs(directory: BorrowedFd<'_>, files: &[&Path], directories: &[&Path]) -> io::Result<()> {
     for path in ["dev", "proc", "sys"] {
         write_stub(directory, Path::new(path), Shape::Directory)?;
     }
     for path in ["etc/hostname", "etc/hosts", "etc/resolv.conf"] {
         write_stub(directory, Path::new(path), Shape::File)?;
     }
-    files.iter().try_for_each(|path| write_stub(directory, path, Shape::File))
+    files.iter().try_for_each(|path| write_stub(directory, path, Shape::File))?;
+    directories.iter().try_for_each(|path| write_stub(directory, path, Shape::Directory))
 }
 
 #[cfg(test)]
@@ -252,10 +253,15 @@ mod tests {
     fn stubs_hold_every_mount_point() {
         let (directory, root) = tree();
         let repo = Path::new("/etc/yum.repos.d/x.repo");
-        write_stubs(root.as_fd(), &[repo]).unwrap();
-        write_stubs(root.as_fd(), &[repo]).unwrap();
-        for path in ["proc", "sys", "dev", "etc/hosts", "etc/yum.repos.d/x.repo"] {
-            assert!(directory.path().join(path).exists(), "{path}");
+        for _ in 0..2 {
+            write_stubs(root.as_fd(), &[repo], &[Path::new("/etc/yum.repos.d"), Path::new("/srv/a")]).unwrap();
+        }
+        let at = |path: &str| directory.path().join(path);
+        for path in ["proc", "sys", "dev", "etc/yum.repos.d", "srv/a"] {
+            assert!(at(path).is_dir(), "{path}");
+        }
+        for path in ["etc/hosts", "etc/yum.repos.d/x.repo"] {
+            assert!(at(path).is_file(), "{path}");
         }
     }
 

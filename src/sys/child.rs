@@ -255,7 +255,7 @@ fn set_hostname(name: &[u8]) -> Result<(), Errno> {
     unsafe { raw::call(libc::SYS_sethostname, [name.as_ptr() as usize, name.len(), 0, 0, 0, 0]) }.map(drop)
 }
 
-fn loopback_up() -> Result<(), Errno> {
+pub(crate) fn loopback_up() -> Result<(), Errno> {
     // SAFETY: an all-zero ifreq is a valid one; the name ends in zeros.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {

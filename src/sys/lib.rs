@@ -21,7 +21,7 @@ pub use mount::{
 };
 pub use op::{FileOp, Handle, Instruction, Kind, MountOp, Op, Part, ProcessOp, Program, Record, Strings, Tree};
 pub use process::{
-    Pid, Spawned, Status, become_groups, become_user, fork_alone, last_capability, limit, set_dumpable, spawn,
-    thread_count, unshare,
+    Pid, Spawned, Status, become_groups, become_user, fork_alone, last_capability, limit, loopback_up, set_dumpable,
+    spawn, thread_count, unshare,
 };
 pub use signal::{on_signals, send};

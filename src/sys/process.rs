@@ -152,6 +152,14 @@ pub fn unshare(flags: i32) -> io::Result<()> {
     raw::unshare(flags).map_err(io::Error::from_raw_os_error)
 }
 
+/// Takes the interface `lo` of the calling thread's network up.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN over it.
+pub fn loopback_up() -> io::Result<()> {
+    crate::child::loopback_up().map_err(io::Error::from_raw_os_error)
+}
+
 /// Sets the supplementary groups of the calling thread, and of no other.
 ///
 /// # Errors

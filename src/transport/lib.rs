@@ -8,7 +8,7 @@ mod location;
 mod sink;
 mod source;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use oci::layout::LayoutError;
 use oci::{Digest, ManifestError, Platform};
@@ -27,6 +27,8 @@ pub struct Transports {
     store: Arc<Store>,
     /// Threads that touch files named by the user, as the user.
     files: Arc<ThreadPool>,
+    /// The images that were opened.
+    opened: Mutex<Vec<(Location, Platform, SourceImage)>>,
 }
 
 /// Why an image could not be read or written.
@@ -101,13 +103,27 @@ impl Transports {
     /// The ways through `registries` and `store`; `files` are threads that may do what the user may.
     #[must_use]
     pub fn new(registries: Registries, store: Arc<Store>, files: Arc<ThreadPool>) -> Self {
-        Self { registries, store, files }
+        Self { registries, store, files, opened: Mutex::default() }
     }
 
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The registries.
+    #[must_use]
+    pub fn registries(&self) -> &Registries {
+        &self.registries
+    }
+
+    /// The image that a name stands for as people write it, perhaps without a registry.
+    ///
+    /// # Errors
+    /// [`LocationError::Name`].
+    pub fn reference(&self, name: &str) -> Result<oci::Reference, LocationError> {
+        Ok(self.registries.reference(name)?)
     }
 
     /// Reads manifest and config of the image at `location`, the one for `platform` where there is a choice.

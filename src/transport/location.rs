@@ -42,6 +42,9 @@ pub enum LocationError {
     /// No image reference.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// A name that stands for no image, or for several.
+    #[error(transparent)]
+    Name(#[from] registry::NameError),
 }
 
 /// Transports other tools have; to take them for registries would only confuse.

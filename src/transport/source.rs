@@ -25,6 +25,24 @@ pub struct SourceImage {
     pub manifest: Manifest,
     /// Its config.
     pub config: ImageConfig,
+    /// The platforms of the index it was chosen from, in its order; empty where there was none.
+    pub platforms: Vec<Platform>,
+}
+
+impl Transports {
+    /// What `location` was when it was opened before, under its name or its digest: one run sees one state of a name.
+    fn known(&self, location: &Location, platform: &Platform) -> Option<SourceImage> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(name, wanted, image): &&(Location, Platform, SourceImage)| {
+            (name == location || image.location == *location) && wanted == platform
+        };
+        opened.iter().find(is_it).map(|(_, _, image)| image.clone())
+    }
+
+    fn remember(&self, location: &Location, platform: &Platform, image: &SourceImage) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.push((location.clone(), platform.clone(), image.clone()));
+    }
 }
 
 /// A layer's blob as it comes in.
@@ -35,12 +53,17 @@ pub(crate) fn open(
     location: &Location,
     platform: &Platform,
 ) -> Result<SourceImage, TransportError> {
+    if let Some(image) = transports.known(location, platform) {
+        return Ok(image);
+    }
     let failed = |source: ManifestError| TransportError::Image { location: location.clone(), source };
     let (named, document) = document(transports, location, None)?;
     let pinned = pinned(location, &named.digest);
+    let mut platforms = Vec::new();
     let (descriptor, manifest) = match document {
         Document::Manifest(manifest) => (named, manifest),
         Document::Index(index) => {
+            platforms.extend(index.manifests.iter().filter_map(|entry| entry.platform.clone()));
             let entry = index.select(platform).map_err(failed)?.clone();
             match self::document(transports, location, Some(&entry))? {
                 (descriptor, Document::Manifest(manifest)) => (descriptor, manifest),
@@ -54,7 +77,9 @@ pub(crate) fn open(
     let bytes = small_blob(transports, location, &manifest.config)?;
     let config = ImageConfig::parse(&bytes).map_err(failed)?;
     check_layers(location, &manifest, &config)?;
-    Ok(SourceImage { location: pinned, descriptor, manifest, config })
+    let image = SourceImage { location: pinned, descriptor, manifest, config, platforms };
+    transports.remember(location, platform, &image);
+    Ok(image)
 }
 
 fn check_layers(location: &Location, manifest: &Manifest, config: &ImageConfig) -> Result<(), TransportError> {

@@ -11,6 +11,10 @@
 mod cases;
 #[path = "steps/lab.rs"]
 mod lab;
+#[path = "steps/loopback.rs"]
+mod loopback;
+#[path = "steps/over.rs"]
+mod over;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;

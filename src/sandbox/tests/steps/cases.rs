@@ -13,6 +13,7 @@ use stratum_sandbox::{
 
 use crate::SKIPPED;
 use crate::lab::{Lab, processes_with, shell, step};
+use crate::{loopback, over};
 
 type Case = fn(&Lab);
 
@@ -26,6 +27,21 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("the_host_name_is_the_step_s_own", hostname),
     ("owners_can_be_changed", owners),
     ("a_step_without_network_reaches_nothing", network),
+    ("a_step_reaches_what_is_served_on_its_loopback_alone", loopback::served),
+    ("a_loopback_has_no_way_out", loopback::no_way_out),
+    ("two_loopbacks_are_apart", loopback::apart),
+    ("steps_share_a_loopback_at_the_same_time", loopback::shared),
+    ("a_taken_port_is_the_step_s_own_failure", loopback::taken_port),
+    ("a_loopback_ends_with_its_last_holder", loopback::ended),
+    ("an_address_that_is_no_loopback_is_named", loopback::foreign_address),
+    ("a_refused_loopback_says_why", loopback::refused),
+    ("a_step_in_a_loopback_is_stopped_in_time", loopback::stopped),
+    ("a_killed_builder_leaves_no_process_in_a_loopback", loopback::killed_builder),
+    ("a_panic_ends_the_step", loopback::panicked),
+    ("a_directory_over_one_of_the_image_leaves_no_trace", over::existing),
+    ("a_directory_over_a_stub_leaves_no_trace", over::stub),
+    ("a_missing_directory_is_made_and_removed", over::missing),
+    ("resolv_conf_is_the_step_s_in_every_network", loopback::resolver),
     ("capabilities_and_filter_are_as_listed", confinement),
     ("mounts_and_namespaces_are_refused", refused_calls),
     ("a_killed_builder_leaves_no_process", killed_builder),
@@ -49,8 +65,10 @@ pub(crate) const CASES: &[(&str, Case)] = &[
 ];
 
 pub(crate) fn run(name: &str, isolation: &str, scratch: &Path) -> ExitCode {
-    if name == "hold" {
-        return hold(isolation, scratch);
+    match name {
+        "hold" => return hold(isolation, scratch, |_| Network::Host),
+        "hold-loopback" => return hold(isolation, scratch, loopback::held),
+        _ => {}
     }
     let Some((_, case)) = CASES.iter().find(|(known, _)| *known == name) else {
         panic!("no case {name}");
@@ -218,12 +236,13 @@ fn refused_calls(lab: &Lab) {
 }
 
 /// A builder that another case kills.
-fn hold(isolation: &str, scratch: &Path) -> ExitCode {
+fn hold(isolation: &str, scratch: &Path, network: fn(&Lab) -> Network) -> ExitCode {
     let Some(lab) = Lab::new(isolation, scratch) else {
         return ExitCode::from(SKIPPED);
     };
     let root = lab.usual_root();
-    let held = shell("(setsid sleep 100019 &); sleep 0.1; echo started; sleep 100019");
+    let mut held = shell("(setsid sleep 100019 &); sleep 0.1; echo started; sleep 100019");
+    held.network = network(&lab);
     let ended = run_step(&root, &held, &lab.cancel, &mut |_, bytes| {
         std::io::stdout().write_all(bytes).unwrap();
         std::io::stdout().flush().unwrap();
@@ -233,11 +252,16 @@ fn hold(isolation: &str, scratch: &Path) -> ExitCode {
 }
 
 fn killed_builder(lab: &Lab) {
+    kill_builder(lab, "hold");
+}
+
+/// Starts a builder that holds a step, kills it, and expects the step to end.
+pub(crate) fn kill_builder(lab: &Lab, hold: &str) {
     // From within this namespace: the builder to be killed stacks a second one.
     let place = lab.store.join("held");
     fs::create_dir(&place).unwrap();
     let mut builder = Command::new("/proc/self/exe")
-        .args(["--case", "hold", "auto"])
+        .args(["--case", hold, "auto"])
         .arg(fs::canonicalize(&place).unwrap_or(place))
         .stdout(Stdio::piped())
         .spawn()

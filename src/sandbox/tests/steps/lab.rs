@@ -12,9 +12,10 @@ use stratum_sandbox::{
 };
 
 pub(crate) const BUSYBOX: &str = "/bin/busybox";
-const APPLETS: [&str; 28] = [
+const APPLETS: [&str; 29] = [
     "sh", "cat", "chown", "env", "ls", "sleep", "stat", "id", "touch", "mount", "unshare", "dd", "echo", "readlink",
     "ip", "pwd", "hostname", "setsid", "kill", "ps", "true", "mkdir", "rm", "seq", "mknod", "umount", "wc", "grep",
+    "nc",
 ];
 
 pub(crate) struct Lab {
@@ -77,7 +78,7 @@ impl Lab {
         fs::create_dir(self.store.join("stubs")).unwrap();
         let stubs = fs::File::open(self.store.join("stubs")).unwrap();
         let repo = Path::new("/etc/yum.repos.d/x.repo");
-        write_stubs(stubs.as_fd(), &[repo]).unwrap();
+        write_stubs(stubs.as_fd(), &[repo], &[Path::new("/srv/stub")]).unwrap();
     }
 
     /// A root of the image and these further lowers, topmost first.

@@ -1,0 +1,300 @@
+//! One build from its source to its names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::build::{Approved, Event, Image, Plan, Published, StepNetwork, Workshop};
+use gateway::Gateway;
+use pipeline::record::{Executed, Recorder};
+use pipeline::site::ExpiredKeyPolicy;
+use pipeline::{Order, Run, SourceFact, Surroundings};
+use proof::Report;
+use rpm::signature::ExpiredKeys;
+use sandbox::Rung;
+use source::git::{GitOptions, GitUrl};
+
+use super::prepare::{self, Fetched, Prepared, Settings};
+use super::{Arguments, dry_run, outputs, recording};
+use crate::environment::Environment;
+use crate::failure::{self, Failure, Status};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::site::Configuration;
+use crate::{examine, output, registries};
+
+/// Everything a build is made with.
+pub(super) struct Job<'a> {
+    pub(super) arguments: &'a Arguments,
+    pub(super) environment: &'a Environment,
+    pub(super) configuration: &'a Configuration,
+    pub(super) settings: &'a Settings,
+    pub(super) session: &'a Session,
+    pub(super) recorder: &'a Recorder,
+    pub(super) progress: &'a Progress,
+    pub(super) start: Instant,
+}
+
+impl Job<'_> {
+    /// All phases but the exit phase. `published` is set as soon as the image has its names.
+    pub(super) fn build(&self, run: &mut Run<'_>, published: &mut Option<Published>) -> Result<(), Failure> {
+        let http = http::Client::new(&self.session.http).map_err(|error| Failure::of(Status::Usage, &error))?;
+        let outside = self.session.entered.outside();
+        let fetched = outside.run(|| self.fetch())?;
+        let built = self.build_from(&fetched, run, &http, published);
+        if let Some(folder) = &fetched.clone {
+            // These files are the user's, so root inside could not remove them with the rest.
+            outside.run(|| drop(std::fs::remove_dir_all(folder)));
+        }
+        built
+    }
+
+    fn build_from(
+        &self,
+        fetched: &Fetched,
+        run: &mut Run<'_>,
+        http: &http::Client,
+        published: &mut Option<Published>,
+    ) -> Result<(), Failure> {
+        let outside = self.session.entered.outside();
+        let place = (fetched.directory.as_path(), fetched.clone.is_some());
+        let completed = outside.run(|| run.source(&fetched.fact, place, http));
+        completed.map_err(|error| failure::of_plugin(&error, None))?;
+        let settings = (self.settings, &self.configuration.site);
+        let prepared = outside.run(|| prepare::read(self.arguments, self.environment, settings, (fetched, http)));
+        let mut prepared = prepared?;
+        prepared.request.read_through(&outside.pool());
+        self.recorder.change(|record| recording::source(record, fetched, &prepared, run.facts()));
+        self.check_isolation(&prepared)?;
+        let gateway = self.gateway(&mut prepared)?;
+        self.edit(run, &fetched.fact, &mut prepared, http)?;
+        self.execute(run, &prepared, gateway.as_ref(), published)
+    }
+
+    /// Gets the source: a directory is taken as it is, a git URL is checked out.
+    fn fetch(&self) -> Result<Fetched, Failure> {
+        let text = &self.arguments.source;
+        let url = match GitUrl::recognise(text) {
+            None => return Ok(directory(PathBuf::from(text))),
+            Some(_) if Path::new(text).is_dir() => return Ok(directory(PathBuf::from(text))),
+            Some(Ok(url)) => url,
+            Some(Err(error)) => return Err(Failure::of(Status::Usage, &error)),
+        };
+        let store = self.session.transports.store();
+        let folder = store.shown().join(store.scratch().fresh("source"));
+        let cancelled = || self.session.cancel.is_set();
+        let options = GitOptions {
+            environment: self.environment.for_git(),
+            cancelled: &cancelled,
+            deadline: None,
+            with_submodules: false,
+        };
+        if self.arguments.progress.is_for_people() {
+            output::note(&format!("fetching {url}"));
+        }
+        std::fs::create_dir(&folder).map_err(|error| {
+            let text = format!("{}: cannot make a folder for the source: {error}", folder.display());
+            Failure::new(Status::Environment, text)
+        })?;
+        let checkout = source::git::check_out(&url, &folder, &options).map_err(|error| failure::of_git(&error))?;
+        let fact = SourceFact {
+            uri: Some(checkout.repository.clone()),
+            commit: Some(checkout.commit.clone()),
+            reference: checkout.reference.clone(),
+            package: package(&checkout.repository),
+        };
+        let shown = checkout.repository;
+        Ok(Fetched { directory: checkout.directory, shown, fact, clone: Some(folder), time: Some(checkout.time) })
+    }
+
+    /// Steps that need isolation have it, or nothing is fetched.
+    fn check_isolation(&self, prepared: &Prepared) -> Result<(), Failure> {
+        let plan = ::build::plan(&prepared.request);
+        let plan =
+            plan.map_err(|error| failure::of_build(&error, &prepared.path, &prepared.request.dockerfile.text))?;
+        let Some(first) = plan.first_isolated() else { return Ok(()) };
+        if self.session.entered.rung != Rung::None {
+            self.say_rung();
+            return Ok(());
+        }
+        let position = prepared.request.dockerfile.position(first.span.start);
+        let line = crate::progress::shortened(&first.line);
+        let mut text =
+            format!("{}:{}: `{line}` needs isolation, and none is possible here", prepared.path, position.line);
+        for refused in &self.session.entered.refused {
+            text = format!("{text}\n  {}: {}", refused.rung, refused.cause);
+        }
+        // The lowest rung asks for least, so what keeps it away is what to change.
+        let lowest = self.session.entered.refused.last();
+        let help = lowest.map_or("see `stratum doctor`", |refused| refused.remedy.as_str());
+        Err(Failure::new(Status::Environment, text).help(help))
+    }
+
+    fn say_rung(&self) {
+        if !self.arguments.progress.is_for_people() {
+            return;
+        }
+        let entered = &self.session.entered;
+        let why: Vec<String> =
+            entered.refused.iter().map(|refused| format!("{}: {}", refused.rung, refused.cause)).collect();
+        let why = if why.is_empty() { String::new() } else { format!(" (not {})", why.join("; not ")) };
+        output::note(&format!("isolation: {}{why}", entered.rung));
+        self.session.notes.iter().for_each(|note| output::note(note));
+    }
+
+    /// The way out of steps, if they are to have one.
+    fn gateway(&self, prepared: &mut Prepared) -> Result<Option<Gateway>, Failure> {
+        if self.settings.network != StepNetwork::Gateway {
+            return Ok(None);
+        }
+        let options = registries::gateway(&self.arguments.allow_host, &self.configuration.site, &self.session.http)?;
+        let gateway = Gateway::new(options, Arc::clone(self.session.transports.store()));
+        let gateway = gateway.map_err(|error| Failure::of(Status::Usage, &error))?;
+        prepared.request.run_env = gateway.environment();
+        prepared.request.resolv_conf = b"# Names are resolved by the gateway.\n".to_vec();
+        Ok(Some(gateway))
+    }
+
+    /// Lets the plugins edit what is asked for.
+    fn edit(
+        &self,
+        run: &mut Run<'_>,
+        source: &SourceFact,
+        prepared: &mut Prepared,
+        http: &http::Client,
+    ) -> Result<(), Failure> {
+        let context = match &prepared.request.context {
+            ::build::Context::Tree(tree) => Some(Arc::clone(tree)),
+            ::build::Context::Absent => None,
+        };
+        let around = Surroundings {
+            source,
+            names: &self.settings.wanted.names,
+            context: context.as_ref(),
+            transports: &self.session.transports,
+            http,
+        };
+        let outside = self.session.entered.outside();
+        let edited = outside.run(|| run.pre_build(&mut prepared.request, around));
+        self.say_edits();
+        let text = &prepared.request.dockerfile.text;
+        edited.map_err(|error| failure::of_plugin(&error, Some((prepared.path.as_str(), text.as_str()))))
+    }
+
+    /// What plugins changed, and what they are not content with.
+    fn say_edits(&self) {
+        let record = self.recorder.record();
+        if self.arguments.progress.is_for_people() && !self.arguments.dry_run {
+            for edit in &record.edits {
+                output::note(&format!("{}: {} {}: {}", edit.plugin, edit.kind, edit.subject, edit.reason));
+            }
+        }
+        record.warnings.iter().for_each(|warning| output::note(&format!("warning: {warning}")));
+    }
+
+    fn execute(
+        &self,
+        run: &mut Run<'_>,
+        prepared: &Prepared,
+        gateway: Option<&Gateway>,
+        published: &mut Option<Published>,
+    ) -> Result<(), Failure> {
+        let request = &prepared.request;
+        let drawn = |error: &::build::BuildError| failure::of_build(error, &prepared.path, &request.dockerfile.text);
+        let observer = |event: Event<'_>| {
+            self.recorder.event(self.start.elapsed(), event);
+            self.progress.event(event);
+        };
+        let plan: Plan<'_> = ::build::plan(request).map_err(|error| drawn(&error))?;
+        let resolved = plan.resolve(&self.session.transports, &observer).map_err(|error| drawn(&error))?;
+        let executed = Executed {
+            digest: oci::Digest::of(resolved.dockerfile.as_bytes()).to_string(),
+            text: resolved.dockerfile.clone(),
+        };
+        self.recorder.change(|record| record.source.executed = Some(executed));
+        let tags = run.facts().tags();
+        let outputs = outputs::of(self.arguments, &self.settings.wanted.names, tags)?;
+        if self.arguments.dry_run {
+            dry_run::print(&self.recorder.record(), &resolved, &outputs, &prepared.written);
+            return Ok(());
+        }
+        let workshop = Workshop {
+            request,
+            transports: &self.session.transports,
+            store: self.session.transports.store(),
+            observer: &observer,
+            cancel: &self.session.cancel,
+            owners: self.session.owners,
+            gateway,
+            outputs: &outputs,
+        };
+        let image = ::build::build(workshop, &resolved).map_err(|error| drawn(&error))?;
+        self.recorder.change(|record| recording::image(record.image.get_or_insert_default(), &image));
+        let digest = image.digest();
+        let approved = self.gate(run, image)?;
+        let orders = run.publish(&digest, &outputs).map_err(|error| failure::of_plugin(&error, None))?;
+        if orders.contains(&Order::Push) {
+            *published = Some(approved.publish().map_err(|error| drawn(&error))?);
+            return Ok(());
+        }
+        let text = "no plugin of the publish phase asked for the image to be written";
+        Err(Failure::new(Status::Usage, text).help("leave tag_and_push in the site's list of plugins"))
+    }
+
+    /// Lets the image through if no plugin objects.
+    fn gate<'w>(&self, run: &mut Run<'_>, image: Image<'w>) -> Result<Approved<'w>, Failure> {
+        image.approve(|image| {
+            let examine = || self.examine(image);
+            run.post_build(image, &examine).map_err(|error| failure::of_plugin(&error, None))
+        })
+    }
+
+    fn examine(&self, image: &Image<'_>) -> Result<Report, pipeline::PluginError> {
+        let none = rpm::Keyring::default();
+        let keyring = self.settings.keys.as_ref().map_or(&none, |(_, keyring)| keyring);
+        let transports = &self.session.transports;
+        let expired_keys = match self.configuration.site.policy.expired_keys {
+            ExpiredKeyPolicy::GoodIfSignedBefore => ExpiredKeys::GoodIfSignedBefore,
+            ExpiredKeyPolicy::Refuse => ExpiredKeys::Refuse,
+        };
+        let policy = rpm::Policy { now: self.environment.now, expired_keys };
+        let report = examine::examine(self.session, (keyring, &policy), |scratch| match (image.root(), image.base()) {
+            (Some(root), _) => proof::from_tree(root.dir(), scratch),
+            (None, Some(base)) => proof::from_image(transports, base, scratch),
+            (None, None) => Ok(Vec::new()),
+        });
+        let report = report.map_err(|failure| pipeline::PluginError::new(failure.class(), failure.text))?;
+        self.recorder.packages(&report);
+        Ok(report)
+    }
+}
+
+/// A directory as a source. A clone of the user's has a commit too, but may differ from it.
+fn directory(directory: PathBuf) -> Fetched {
+    let shown = directory.display().to_string();
+    Fetched { directory, shown, fact: SourceFact::default(), clone: None, time: None }
+}
+
+/// The last part of a repository's URL.
+fn package(repository: &str) -> Option<String> {
+    let last = repository.trim_end_matches('/').rsplit(['/', ':']).next()?;
+    Some(last.strip_suffix(".git").unwrap_or(last).to_owned()).filter(|name| !name.is_empty())
+}
+
+impl std::fmt::Debug for Job<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Job").field("arguments", self.arguments).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::package;
+
+    #[test]
+    fn a_package_is_called_like_its_repository() {
+        assert_eq!(package("https://src.example/rpms/webd.git").as_deref(), Some("webd"));
+        assert_eq!(package("git@src.example:webd/").as_deref(), Some("webd"));
+        assert_eq!(package("/"), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! The site's configuration, read.
+
+use std::path::Path;
+
+use dockerfile::{Diagnostic, Span};
+use pipeline::site::Site;
+
+use crate::failure::{Failure, Status};
+use crate::{diagnostic, inputs};
+
+/// What a site configures; nothing where no file was given.
+#[derive(Debug, Default)]
+pub(crate) struct Configuration {
+    /// The file, as it was named.
+    pub(crate) path: Option<String>,
+    /// What it holds.
+    pub(crate) bytes: Vec<u8>,
+    /// What that means.
+    pub(crate) site: Site,
+    /// Keys that mean nothing here.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Reads the file, if one was given.
+pub(crate) fn read(path: Option<&Path>) -> Result<Configuration, Failure> {
+    let Some(path) = path else { return Ok(Configuration::default()) };
+    let bytes = inputs::read(path, "the site's configuration")?;
+    let shown = path.display().to_string();
+    match Site::parse(path, &bytes) {
+        Ok((site, notes)) => {
+            let note = |note: pipeline::site::Note| format!("{shown}:{}: {}: {}", note.line, note.key, note.text);
+            let unused = unused(&site).into_iter().map(|key| format!("{shown}: {key}: read, but not used yet"));
+            let notes = notes.into_iter().map(note).chain(unused).collect();
+            Ok(Configuration { path: Some(shown), bytes, site, notes })
+        }
+        Err(error) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let span = Span { start: error.span.start, end: error.span.end };
+            if may_hold_secret(&text, error.line) {
+                let text = format!("{shown}:{}:{}: {}", error.line, error.column, error.message);
+                return Err(Failure { help: error.help, ..Failure::new(Status::Usage, text) });
+            }
+            let diagnostic = Diagnostic { message: error.message, span, help: error.help };
+            Err(diagnostic::failure(Status::Usage, &diagnostic, &shown, &text))
+        }
+    }
+}
+
+/// Whether a line is better not repeated in a log.
+fn may_hold_secret(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_ascii_lowercase();
+    ["@", "password", "passwd", "secret", "token"].iter().any(|word| line.contains(word))
+}
+
+/// Keys whose values are read and checked, and which nothing obeys yet.
+fn unused(site: &Site) -> Vec<&'static str> {
+    let expects = site.registry.as_ref().is_some_and(|registry| !registry.expected_media_types.is_empty());
+    let all = [
+        ("registry.expected_media_types", expects),
+        ("group_manifests", !site.group_manifests),
+        ("artifacts_allowed_domains", !site.artifacts_allowed_domains.is_empty()),
+        ("hide_files", site.hide_files.is_some()),
+        ("skip_koji_check_for_base_image", !site.skip_koji_check_for_base_image),
+        ("package_comparison_exceptions", !site.package_comparison_exceptions.is_empty()),
+        ("allowed_build_targets", !site.allowed_build_targets.is_empty()),
+        ("image_size_limit", site.image_size_limit.is_some()),
+    ];
+    all.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
+}

@@ -1,0 +1,185 @@
+//! What plugins change: the Dockerfile's text, files that only steps see, files that get into the image.
+
+use std::path::PathBuf;
+
+use dockerfile::edit::{self, EditError};
+use dockerfile::{Dockerfile, Escape, Span};
+use serde::Serialize;
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The FROM of a stage names another image; its other bytes stay.
+    From {
+        /// The stage, by number.
+        stage: usize,
+        /// What stands there afterwards.
+        image: String,
+    },
+    /// One LABEL instruction at the end of the stage that is built.
+    Labels(Vec<(String, String)>),
+    /// A file that RUN sees and no layer has.
+    Inject(Injected),
+    /// A file that is written into the image after the last instruction.
+    Add(Added),
+}
+
+/// A file that RUN sees and no layer has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Injected {
+    /// A repository file of yum and dnf, by its name in `/etc/yum.repos.d`.
+    Repository {
+        /// Its file name, ending in `.repo`.
+        name: String,
+        /// Its content.
+        content: Vec<u8>,
+    },
+}
+
+/// A file that is written into the image, owned by root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Its path in the image.
+    pub path: PathBuf,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// A change and why it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reasoned {
+    /// The change.
+    pub edit: Edit,
+    /// Why, for the log and the record.
+    pub reason: String,
+}
+
+/// A change that was made, as the record has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// Who wanted it.
+    pub plugin: String,
+    /// What was changed: `from`, `label`, `repository` or `file`.
+    pub kind: &'static str,
+    /// What it is about: the stage, the labels, the file.
+    pub subject: String,
+    /// What is there now: the image, the labels, the digest of the content.
+    pub value: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Edit {
+    /// How the record tells of it.
+    #[must_use]
+    pub fn made(&self, plugin: &str, reason: &str) -> Made {
+        let (kind, subject, value) = match self {
+            Self::From { stage, image } => ("from", format!("stage {stage}"), image.clone()),
+            Self::Labels(pairs) => {
+                let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+                ("label", names.join(" "), label_line(pairs, Escape::Backslash))
+            }
+            Self::Inject(Injected::Repository { name, content }) => {
+                ("repository", name.clone(), oci::Digest::of(content).to_string())
+            }
+            Self::Add(added) => ("file", added.path.display().to_string(), oci::Digest::of(&added.content).to_string()),
+        };
+        let (plugin, reason) = (plugin.to_owned(), reason.to_owned());
+        Made { plugin, kind, subject, value, reason }
+    }
+}
+
+/// The edits of `file`'s text among `edits`, made. `target` is the stage that is built.
+///
+/// # Errors
+/// [`EditError`].
+pub(crate) fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<String, EditError> {
+    let mut changes = Vec::new();
+    for Reasoned { edit, .. } in edits {
+        match edit {
+            Edit::From { stage, image } => changes.push(edit::pin_from(file, *stage, image)?),
+            Edit::Labels(pairs) if !pairs.is_empty() => {
+                changes.push(append(file, target, &label_line(pairs, file.escape()))?)
+            }
+            Edit::Labels(_) | Edit::Inject(_) | Edit::Add(_) => {}
+        }
+    }
+    edit::apply(&file.text, &changes)
+}
+
+/// An instruction after the last one of a stage, on a line of its own.
+fn append(file: &Dockerfile, stage: usize, line: &str) -> Result<dockerfile::Edit, EditError> {
+    let stages = dockerfile::stages(file)?.stages;
+    let count = stages.len();
+    let found = stages.get(stage).ok_or(EditError::NoStage { stage, count })?;
+    let last = found.instructions.last().unwrap_or(found.from);
+    // An instruction ends with its line, and where it announces heredocs with the line behind the last of their bodies.
+    let end = last.heredocs().last().map_or(last.span.end, |heredoc| heredoc.span.end);
+    let rest = file.text.get(end..).unwrap_or_default();
+    let ending = if file.text.contains("\r\n") { "\r\n" } else { "\n" };
+    let at = rest.find('\n').map_or(file.text.len(), |length| end + length + 1);
+    let has_line_end = file.text.get(..at).is_some_and(|before| before.ends_with('\n'));
+    let before = if has_line_end { "" } else { ending };
+    Ok(dockerfile::Edit { span: Span::at(at), replacement: format!("{before}{line}{ending}") })
+}
+
+/// `LABEL "name"="value" …`, quoted so that it is read back as it is.
+fn label_line(pairs: &[(String, String)], escape: Escape) -> String {
+    let quoted = |text: &str| {
+        let mut quoted = String::from("\"");
+        for character in text.chars() {
+            if matches!(character, '"' | '$') || character == escape.as_char() {
+                quoted.push(escape.as_char());
+            }
+            // A line end would end the instruction.
+            quoted.push(if character.is_control() { ' ' } else { character });
+        }
+        quoted.push('"');
+        quoted
+    };
+    let pairs = pairs.iter().map(|(name, value)| format!("{}={}", quoted(name), quoted(value)));
+    format!("LABEL {}", pairs.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, edits: Vec<Edit>, expected: &str) {
+        let file = dockerfile::parse(text).unwrap();
+        let target = dockerfile::stages(&file).unwrap().stages.len() - 1;
+        let edits: Vec<Reasoned> = edits.into_iter().map(|edit| Reasoned { edit, reason: String::new() }).collect();
+        assert_eq!(apply(&file, target, &edits).unwrap(), expected);
+    }
+
+    fn label(name: &str, value: &str) -> Edit {
+        Edit::Labels(vec![(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn labels_stand_after_the_last_instruction() {
+        check("FROM a\nRUN x\n", vec![label("a", "b")], "FROM a\nRUN x\nLABEL \"a\"=\"b\"\n");
+        check("FROM a\nRUN x \\\n  y", vec![label("a", "b")], "FROM a\nRUN x \\\n  y\nLABEL \"a\"=\"b\"\n");
+        check("FROM a\r\nRUN x\r\n", vec![label("a", "b")], "FROM a\r\nRUN x\r\nLABEL \"a\"=\"b\"\r\n");
+        let heredoc = "FROM a\nRUN <<E\nLABEL no\nE\n# end\n";
+        check(heredoc, vec![label("a", "b")], "FROM a\nRUN <<E\nLABEL no\nE\nLABEL \"a\"=\"b\"\n# end\n");
+    }
+
+    #[test]
+    fn values_are_read_back_as_they_are() {
+        check("FROM a\n", vec![label("a", "say \"$x\" \\ é")], "FROM a\nLABEL \"a\"=\"say \\\"\\$x\\\" \\\\ é\"\n");
+    }
+
+    #[test]
+    fn from_changes_only_the_image() {
+        let from = Edit::From { stage: 0, image: "b@sha256:1".to_owned() };
+        check(
+            "# c\nFROM --platform=x a  AS n\nRUN y\n",
+            vec![from],
+            "# c\nFROM --platform=x b@sha256:1  AS n\nRUN y\n",
+        );
+    }
+}

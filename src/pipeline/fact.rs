@@ -1,0 +1,169 @@
+//! What one plugin found out and later ones may read. Each fact has one owner.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use oci::{Digest, Reference};
+use serde::Serialize;
+use transport::SourceImage;
+
+/// Where the source comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SourceFact {
+    /// The repository, without credentials; none for a directory that is no clone.
+    pub uri: Option<String>,
+    /// The commit, whole.
+    pub commit: Option<String>,
+    /// What was asked for: a commit, branch or tag.
+    pub reference: Option<String>,
+    /// The name the site knows the source by: the last part of `uri` without `.git`.
+    pub package: Option<String>,
+}
+
+/// An image that a stage is built on.
+#[derive(Clone, Debug)]
+pub struct Parent {
+    /// The stage, by number.
+    pub stage: usize,
+    /// As the Dockerfile has it, variables expanded.
+    pub name: String,
+    /// Where it really is, pinned by the digest the name stood for (of the index where there is one).
+    pub pinned: Reference,
+    /// Its manifest and config for the platform of the build.
+    pub image: Arc<SourceImage>,
+    /// The platforms of the index, `os/arch`; empty where there is no index.
+    pub platforms: Vec<String>,
+}
+
+/// The names an image gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// Found again by this build only.
+    pub unique: Vec<Reference>,
+    /// Never moved: version and release.
+    pub primary: Vec<Reference>,
+    /// Moved with every build.
+    pub floating: Vec<Reference>,
+}
+
+impl Tags {
+    /// All of them, in the order in which they are written.
+    pub fn all(&self) -> impl Iterator<Item = &Reference> {
+        self.unique.iter().chain(&self.primary).chain(&self.floating)
+    }
+}
+
+/// Something that is known from here on.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// The images the stages are built on.
+    Parents(Vec<Parent>),
+    /// The labels the image will have, in force when the Dockerfile was last edited for them.
+    Labels(BTreeMap<String, String>),
+    /// The names the image will have.
+    Tags(Tags),
+    /// The packages and what is to be said of them.
+    Packages(Arc<proof::Report>),
+    /// Files fetched into the context: name and digest.
+    Fetched(Vec<(String, Digest)>),
+}
+
+impl Fact {
+    /// What kind of fact it is.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Parents(_) => "parents",
+            Self::Labels(_) => "labels",
+            Self::Tags(_) => "tags",
+            Self::Packages(_) => "packages",
+            Self::Fetched(_) => "fetched",
+        }
+    }
+}
+
+/// Two plugins say the same kind of thing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{second} states the {fact} that {first} has stated already; leave one of the two plugins out")]
+pub struct FactTaken {
+    /// The kind of fact.
+    pub fact: &'static str,
+    /// Who stated it.
+    pub first: String,
+    /// Who did again.
+    pub second: String,
+}
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub struct Facts {
+    stated: Vec<(String, Fact)>,
+}
+
+impl Facts {
+    /// Adds a fact of plugin `owner`.
+    ///
+    /// # Errors
+    /// [`FactTaken`].
+    pub fn state(&mut self, owner: &str, fact: Fact) -> Result<(), FactTaken> {
+        match self.stated.iter().find(|(_, known)| known.name() == fact.name()) {
+            Some((first, _)) => Err(FactTaken { fact: fact.name(), first: first.clone(), second: owner.to_owned() }),
+            None => {
+                self.stated.push((owner.to_owned(), fact));
+                Ok(())
+            }
+        }
+    }
+
+    /// The images the stages are built on, if somebody looked.
+    #[must_use]
+    pub fn parents(&self) -> Option<&[Parent]> {
+        self.find(|fact| if let Fact::Parents(parents) = fact { Some(parents.as_slice()) } else { None })
+    }
+
+    /// The labels the image will have, if somebody set them.
+    #[must_use]
+    pub fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        self.find(|fact| if let Fact::Labels(labels) = fact { Some(labels) } else { None })
+    }
+
+    /// The names the image will have, if somebody decided them.
+    #[must_use]
+    pub fn tags(&self) -> Option<&Tags> {
+        self.find(|fact| if let Fact::Tags(tags) = fact { Some(tags) } else { None })
+    }
+
+    /// The packages, if somebody looked.
+    #[must_use]
+    pub fn packages(&self) -> Option<&Arc<proof::Report>> {
+        self.find(|fact| if let Fact::Packages(report) = fact { Some(report) } else { None })
+    }
+
+    /// The files fetched into the context.
+    #[must_use]
+    pub fn fetched(&self) -> &[(String, Digest)] {
+        self.find(|fact| if let Fact::Fetched(files) = fact { Some(files.as_slice()) } else { None })
+            .unwrap_or_default()
+    }
+
+    fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {
+        self.stated.iter().find_map(|(_, fact)| which(fact))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_has_one_owner() {
+        let mut facts = Facts::default();
+        facts.state("one", Fact::Tags(Tags::default())).unwrap();
+        facts.state("one", Fact::Fetched(Vec::new())).unwrap();
+        let error = facts.state("two", Fact::Tags(Tags::default())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "two states the tags that one has stated already; leave one of the two plugins out"
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! Plugins, and which of them take part in a build.
+
+use std::fmt::Debug;
+
+use oci::Reference;
+use serde_json::{Map, Value};
+
+use crate::site::{PluginRequest, Site};
+use crate::{Class, Exit, Phase, PluginError, PostBuild, PreBuild, Publish, Source};
+
+/// Something that looks at a build in one phase and answers what should change.
+pub trait Plugin<P: Phase>: Debug + Send + Sync {
+    /// Looks and answers.
+    ///
+    /// # Errors
+    /// [`PluginError`]; the build fails with it unless the plugin is allowed to fail.
+    fn run(&self, view: &P::View<'_>) -> Result<P::Answer, PluginError>;
+}
+
+/// What was demanded on the command line and concerns plugins.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Whether keys were given: every package must be proven.
+    pub has_keys: bool,
+    /// Names given with `-t`.
+    pub names: Vec<Reference>,
+    /// Whether a record was asked for.
+    pub has_record: bool,
+    /// Whether the record is to be attached to the image.
+    pub pushes_record: bool,
+}
+
+/// What a plugin is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The site; that of nobody where no configuration was given.
+    pub site: &'a Site,
+    /// The command line.
+    pub wanted: &'a Wanted,
+    /// `args` of the plugin's entry in the site's list.
+    pub args: Option<&'a Map<String, Value>>,
+}
+
+impl Setup<'_> {
+    /// An argument that is a text.
+    ///
+    /// # Errors
+    /// [`Class::Configuration`] when it is something else.
+    pub fn text(&self, name: &str) -> Result<Option<String>, PluginError> {
+        match self.args.and_then(|args| args.get(name)) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(other) => {
+                Err(PluginError::new(Class::Configuration, format!("argument {name} is {other}; it must be a text")))
+            }
+        }
+    }
+
+    /// An argument that is a list of texts.
+    ///
+    /// # Errors
+    /// [`Class::Configuration`] when it is something else.
+    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, PluginError> {
+        let wrong = |found: &Value| {
+            PluginError::new(Class::Configuration, format!("argument {name} is {found}; it must be a list of texts"))
+        };
+        match self.args.and_then(|args| args.get(name)) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(items)) => {
+                let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| wrong(item));
+                items.iter().map(text).collect::<Result<_, _>>().map(Some)
+            }
+            Some(other) => Err(wrong(other)),
+        }
+    }
+}
+
+/// A plugin that takes part if it has something to do.
+pub type Made<P> = Result<Option<Box<dyn Plugin<P>>>, PluginError>;
+
+/// A plugin this program has.
+#[derive(Debug)]
+pub struct Registered<P: Phase> {
+    /// Its key in configurations: atomic-reactor's where it has one.
+    pub key: &'static str,
+    /// Other keys it answers to.
+    pub also: &'static [&'static str],
+    /// What it does, in one sentence.
+    pub text: &'static str,
+    /// What makes it act where the site has no list of plugins.
+    pub acts: &'static str,
+    /// Whether no list of the site leaves it out.
+    pub always: bool,
+    /// Makes it; none if nothing asks for it.
+    pub make: fn(&Setup<'_>) -> Made<P>,
+}
+
+/// All plugins this program has, each phase in its default order.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// Before the Dockerfile is read.
+    pub source: Vec<Registered<Source>>,
+    /// Before anything is built.
+    pub pre_build: Vec<Registered<PreBuild>>,
+    /// Before the gate.
+    pub post_build: Vec<Registered<PostBuild>>,
+    /// After the gate.
+    pub publish: Vec<Registered<Publish>>,
+    /// At the end.
+    pub exit: Vec<Registered<Exit>>,
+}
+
+/// A plugin that takes part.
+#[derive(Debug)]
+pub struct Selected<P: Phase> {
+    /// Its key.
+    pub key: &'static str,
+    /// Whether the build goes on when it fails.
+    pub is_allowed_to_fail: bool,
+    pub(crate) plugin: Box<dyn Plugin<P>>,
+}
+
+/// The plugins of one build, in order.
+#[derive(Debug, Default)]
+pub struct Lineup {
+    /// Before the Dockerfile is read.
+    pub source: Vec<Selected<Source>>,
+    /// Before anything is built.
+    pub pre_build: Vec<Selected<PreBuild>>,
+    /// Before the gate.
+    pub post_build: Vec<Selected<PostBuild>>,
+    /// After the gate.
+    pub publish: Vec<Selected<Publish>>,
+    /// At the end.
+    pub exit: Vec<Selected<Exit>>,
+    /// What somebody should know about the choice.
+    pub notes: Vec<String>,
+}
+
+impl Registry {
+    /// Chooses the plugins for a build: what the site lists, in its order; where it has no list for a phase, those
+    /// that have something to do, in the default order. What is marked `always` is left out by no list.
+    ///
+    /// A plugin is known by its key: it acts in its own phase, whichever list names it.
+    ///
+    /// # Errors
+    /// [`Class::Configuration`]: a required plugin that does not exist, or arguments that are wrong.
+    pub fn choose(&self, site: &Site, wanted: &Wanted) -> Result<Lineup, PluginError> {
+        let lists = &site.plugins;
+        let all = [&lists.source, &lists.prebuild, &lists.prepublish, &lists.postbuild, &lists.publish, &lists.exit];
+        let listed: Vec<&PluginRequest> = all.into_iter().flatten().flatten().collect();
+        let mut notes = Vec::new();
+        for request in listed.iter().filter(|request| !self.knows(&request.name)) {
+            let text = format!("there is no plugin {}", request.name);
+            if request.required {
+                let help = "see `stratum plugins`, or say `required: false` beside its name";
+                return Err(PluginError::new(Class::Configuration, text).help(help));
+            }
+            notes.push(format!("{text}; it is not required"));
+        }
+        let setup = Setup { site, wanted, args: None };
+        let mut choice = Choice { setup, listed, notes };
+        Ok(Lineup {
+            source: choice.select(&self.source, lists.source.is_some())?,
+            pre_build: choice.select(&self.pre_build, lists.prebuild.is_some())?,
+            post_build: choice.select(&self.post_build, lists.postbuild.is_some())?,
+            publish: choice.select(&self.publish, lists.publish.is_some())?,
+            exit: choice.select(&self.exit, lists.exit.is_some())?,
+            notes: choice.notes,
+        })
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        fn any<P: Phase>(known: &[Registered<P>], name: &str) -> bool {
+            known.iter().any(|registered| registered.answers_to(name))
+        }
+        any(&self.source, name)
+            || any(&self.pre_build, name)
+            || any(&self.post_build, name)
+            || any(&self.publish, name)
+            || any(&self.exit, name)
+    }
+}
+
+impl<P: Phase> Registered<P> {
+    fn answers_to(&self, name: &str) -> bool {
+        self.key == name || self.also.contains(&name)
+    }
+}
+
+struct Choice<'a> {
+    setup: Setup<'a>,
+    listed: Vec<&'a PluginRequest>,
+    notes: Vec<String>,
+}
+
+impl Choice<'_> {
+    fn select<P: Phase>(&mut self, known: &[Registered<P>], has_list: bool) -> Result<Vec<Selected<P>>, PluginError> {
+        let mut selected = Vec::new();
+        let mut is_listed = has_list;
+        for request in self.listed.clone() {
+            let Some(registered) = known.iter().find(|registered| registered.answers_to(&request.name)) else {
+                continue;
+            };
+            is_listed = true;
+            let setup = Setup { args: Some(&request.args), ..self.setup };
+            match (registered.make)(&setup).map_err(|error| of(registered.key, error))? {
+                Some(plugin) => {
+                    let is_allowed_to_fail = request.is_allowed_to_fail.unwrap_or(false);
+                    selected.push(Selected { key: registered.key, is_allowed_to_fail, plugin });
+                }
+                None => {
+                    self.notes.push(format!("plugin {} does nothing: it acts {}", registered.key, registered.acts));
+                }
+            }
+        }
+        for (position, registered) in known.iter().enumerate() {
+            if is_listed && (!registered.always || selected.iter().any(|one| one.key == registered.key)) {
+                continue;
+            }
+            let made = (registered.make)(&self.setup).map_err(|error| of(registered.key, error))?;
+            let Some(plugin) = made else { continue };
+            // Behind those that come before it in the default order.
+            let before = known.get(..position).unwrap_or_default();
+            let place = selected.iter().rposition(|one| before.iter().any(|known| known.key == one.key));
+            let one = Selected { key: registered.key, is_allowed_to_fail: false, plugin };
+            selected.insert(place.map_or(0, |place| place + 1), one);
+        }
+        Ok(selected)
+    }
+}
+
+fn of(key: &str, error: PluginError) -> PluginError {
+    PluginError { text: format!("plugin {key}: {}", error.text), ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Exit, ExitView};
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Plugin<Exit> for Nothing {
+        fn run(&self, _: &ExitView<'_>) -> Result<(), PluginError> {
+            Ok(())
+        }
+    }
+
+    fn registered(key: &'static str, always: bool, make: fn(&Setup<'_>) -> Made<Exit>) -> Registered<Exit> {
+        Registered { key, also: &[], text: "", acts: "when asked", always, make }
+    }
+
+    fn registry() -> Registry {
+        let acts: fn(&Setup<'_>) -> Made<Exit> = |_| Ok(Some(Box::new(Nothing)));
+        let rests: fn(&Setup<'_>) -> Made<Exit> = |_| Ok(None);
+        let asks: fn(&Setup<'_>) -> Made<Exit> =
+            |setup| Ok(setup.text("word")?.map(|_| Box::new(Nothing) as Box<dyn Plugin<Exit>>));
+        let exit = vec![
+            registered("first", false, acts),
+            registered("rests", false, rests),
+            registered("asks", false, asks),
+            registered("gate", true, acts),
+        ];
+        Registry { exit, ..Registry::default() }
+    }
+
+    fn choose(yaml: &str) -> Result<(Vec<&'static str>, Vec<String>), PluginError> {
+        let (site, _) = Site::parse(std::path::Path::new("site.yaml"), yaml.as_bytes()).unwrap();
+        let lineup = registry().choose(&site, &Wanted::default())?;
+        Ok((lineup.exit.iter().map(|one| one.key).collect(), lineup.notes))
+    }
+
+    #[test]
+    fn without_a_list_those_act_that_have_something_to_do() {
+        assert_eq!(choose("version: 1\n").unwrap(), (vec!["first", "gate"], vec![]));
+    }
+
+    #[test]
+    fn a_list_decides_order_and_arguments_but_leaves_no_gate_out() {
+        let yaml = "exit_plugins: [{name: asks, args: {word: x}}, {name: first}]\n";
+        assert_eq!(choose(yaml).unwrap().0, ["asks", "first", "gate"]);
+        assert_eq!(choose("exit_plugins: []\n").unwrap().0, ["gate"]);
+        // A plugin acts in its own phase, whichever list names it.
+        assert_eq!(choose("postbuild_plugins: [{name: first}]\n").unwrap().0, ["first", "gate"]);
+    }
+
+    #[test]
+    fn a_plugin_without_work_or_existence_is_noted_or_refused() {
+        let (_, notes) = choose("exit_plugins: [{name: rests}, {name: nobody, required: false}]\n").unwrap();
+        let expected =
+            ["there is no plugin nobody; it is not required", "plugin rests does nothing: it acts when asked"];
+        assert_eq!(notes, expected);
+        let error = choose("exit_plugins: [{name: nobody}]\n").unwrap_err();
+        assert_eq!((error.class, error.text.as_str()), (Class::Configuration, "there is no plugin nobody"));
+        let error = choose("exit_plugins: [{name: asks, args: {word: 5}}]\n").unwrap_err();
+        assert_eq!(error.text, "plugin asks: argument word is 5; it must be a text");
+    }
+}
