@@ -8,10 +8,13 @@
     reason = "a test fails by panicking and skips aloud"
 )]
 
+mod gateway;
 mod hello;
 mod killed;
 mod mistakes;
 mod pods;
+mod secrets;
+mod site;
 mod steps;
 mod support;
 mod webd;

@@ -1,49 +1,8 @@
 //! RUN as its author knows it, and as nobody should be able to abuse it.
 
-use crate::support::binary::Outcome;
+use crate::support::builder::{Builder, as_everyone};
 use crate::support::image::Image;
-use crate::support::scratch::{Person, Scratch};
-use crate::support::testdata;
-
-struct Builder {
-    scratch: Scratch,
-    base: String,
-}
-
-impl Builder {
-    fn new(person: Person) -> Option<Self> {
-        let scratch = Scratch::of(person)?;
-        let base = scratch.copy(&testdata("base/oci"), "base");
-        Some(Self { base: format!("base=oci:{base}:42"), scratch })
-    }
-
-    fn build(&self, dockerfile: &str) -> Outcome {
-        self.build_with(dockerfile, &[])
-    }
-
-    fn build_with(&self, dockerfile: &str, more: &[&str]) -> Outcome {
-        let context = self.scratch.context("context", dockerfile);
-        let output = format!("oci:{}", self.scratch.at("image"));
-        self.scratch
-            .stratum(&["build", "--build-context", &self.base, "-o", &output])
-            .args(more)
-            .args(&[&context])
-            .run()
-    }
-
-    fn image(&self) -> Image {
-        Image::in_layout(self.scratch.path().join("image"), None)
-    }
-}
-
-/// Runs a test as everybody there is.
-fn as_everyone(test: impl Fn(&Builder)) {
-    for person in [Person::Me, Person::WithSubids, Person::Plain] {
-        if let Some(builder) = Builder::new(person) {
-            test(&builder);
-        }
-    }
-}
+use crate::support::scratch::Person;
 
 #[test]
 fn a_failing_step_ends_with_4_its_status_and_its_last_lines() {

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "a story uses what it needs; a part that waits for its first story stays")]
 
 pub(crate) mod binary;
+pub(crate) mod builder;
 pub(crate) mod distro;
+pub(crate) mod git;
 pub(crate) mod image;
 pub(crate) mod pod;
 pub(crate) mod registry;

@@ -76,6 +76,11 @@ impl Registry {
         panic!("the registry does not listen: {}", fs::read_to_string(self.dir.path().join("log")).unwrap());
     }
 
+    /// Where it keeps everything.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -164,11 +169,15 @@ impl Registry {
     #[track_caller]
     pub(crate) fn image(&self, repository: &str, target: &str) -> Image {
         let manifest = self.manifest(repository, target).unwrap_or_else(|| panic!("no {repository}:{target}"));
-        Image::from_manifest(&manifest, &|digest| {
-            let answer = self.ask("GET", &format!("/v2/{repository}/blobs/{digest}"), &[], &[]);
-            assert_eq!(answer.status, 200, "{digest}");
-            answer.body
-        })
+        Image::from_manifest(&manifest, &|digest| self.blob(repository, digest))
+    }
+
+    /// The bytes of a blob.
+    #[track_caller]
+    pub(crate) fn blob(&self, repository: &str, digest: &str) -> Vec<u8> {
+        let answer = self.ask("GET", &format!("/v2/{repository}/blobs/{digest}"), &[], &[]);
+        assert_eq!(answer.status, 200, "{digest}");
+        answer.body
     }
 
     /// The tags of `repository`; none where the registry does not know it.

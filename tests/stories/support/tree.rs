@@ -109,6 +109,13 @@ impl Tree {
         String::from_utf8(content.clone()).unwrap()
     }
 
+    /// The files that hold `mark`.
+    pub(crate) fn with(&self, mark: &str) -> Vec<String> {
+        let holds = |content: &[u8]| content.windows(mark.len()).any(|window| window == mark.as_bytes());
+        let files = self.0.iter().filter(|(_, node)| matches!(&node.kind, Kind::File(content) if holds(content)));
+        files.map(|(path, _)| path.display().to_string()).collect()
+    }
+
     /// Every path, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.keys().map(|path| path.display().to_string()).collect()
