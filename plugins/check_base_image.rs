@@ -114,7 +114,7 @@ impl Rules {
         if self.allows(registry) {
             return Ok(());
         }
-        let text = format!("{name}: images may not come from {registry} here");
+        let text = format!("{name}: base images may not come from {registry} here");
         let allowed = self.allowed.join(", ");
         let help = format!("take it from {allowed}, or have the site add {registry} to pull_registries");
         Err(PluginError::new(Class::Refused, text).help(help))
@@ -258,7 +258,7 @@ pub(crate) mod tests {
         let rules = Rules { source: None, allowed: vec!["docker.io".to_owned()], organization: None };
         assert_eq!(decide("fedora:40", &rules).unwrap().to_string(), "docker.io/library/fedora:40");
         let error = decide("fedora:40", &Rules { allowed: vec!["r.example".to_owned()], ..rules }).unwrap_err();
-        assert_eq!(error.text, "fedora:40: images may not come from docker.io here");
+        assert_eq!(error.text, "fedora:40: base images may not come from docker.io here");
     }
 
     #[test]
@@ -274,7 +274,7 @@ pub(crate) mod tests {
     #[test]
     fn other_registries_are_refused_with_those_that_are_allowed() {
         let error = decide("third.example/x:1", &rules(None)).unwrap_err();
-        let text = "third.example/x:1: images may not come from third.example here";
+        let text = "third.example/x:1: base images may not come from third.example here";
         let help = "take it from src.example, other.example, or have the site add third.example to pull_registries";
         assert_eq!(error, PluginError::new(Class::Refused, text).help(help));
     }

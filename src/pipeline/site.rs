@@ -141,6 +141,9 @@ impl Default for Site {
     }
 }
 
+/// Sections that only this program has.
+const OURS: [&str; 8] = ["keys", "policy", "network", "sandbox", "lookaside", "yum_repos", "record", "plugins"];
+
 /// Platforms whose images use another name, where the file does not say otherwise.
 const GOARCH: [(&str, &str); 2] = [("x86_64", "amd64"), ("aarch64", "arm64")];
 
@@ -198,6 +201,7 @@ fn read(base: &Path, bytes: &[u8], notes: &mut Vec<Note>) -> Result<Site, Fault>
     read_ours(&mut top, &mut site, base)?;
     site.plugins = Plugins::read(&mut top, notes)?;
     reactor::note_rest(&mut top, notes);
+    top.refuse_slips(&OURS)?;
     top.note_rest(notes);
     Ok(site)
 }

@@ -330,6 +330,7 @@ fn mistakes_in_the_configuration_are_shown_in_their_line() {
     let context = scratch.context("context", "FROM scratch\nLABEL a=b\n");
     for (text, said) in [
         ("version: 1\npolicy:\n  signature: required\n", ["site.yaml:3:3", "signature"]),
+        ("version: 1\nkesy: {files: [k.asc]}\n", ["site.yaml:2:1", "did you mean keys?"]),
         ("version: 1\nregistry: 5\n", ["site.yaml:2:11", "registry"]),
         ("version: 1\nkeys:\n\tfiles: []\n", ["site.yaml:", "indent with spaces"]),
         ("plugins:\n  prebuild: [{name: no_such_plugin}]\n", ["no_such_plugin", "stratum plugins"]),

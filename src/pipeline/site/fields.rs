@@ -182,6 +182,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Refuses a key that looks like a slip for one of `ours`: noted only, it would drop a whole section, such as the
+    /// trust anchors, in silence.
+    pub(super) fn refuse_slips(&self, ours: &[&str]) -> Result<(), Fault> {
+        for entry in &self.entries {
+            if let Some(meant) = nearest(&entry.key, &self.asked).filter(|meant| ours.contains(meant)) {
+                let fault = Fault::new(&entry.place, format!("{}: unknown key", join(&self.path, &entry.key)));
+                return Err(fault.help(format!("did you mean {meant}?")));
+            }
+        }
+        Ok(())
+    }
+
     /// The line of `key`, or of the map where there is none.
     pub(super) fn line_of(&self, key: &str) -> usize {
         self.entries.iter().find(|entry| entry.key == key).map_or(self.place.line, |entry| entry.place.line)

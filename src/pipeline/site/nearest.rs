@@ -16,22 +16,30 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// Bytes to insert, delete or replace, case and the choice of dash or underscore aside, that turn `a` into `b`.
+/// Bytes to insert, delete, replace or exchange with their neighbour, case and the choice of dash or underscore aside,
+/// that turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let even = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (row, x) in a.bytes().enumerate() {
-        let mut left = row + 1;
-        let mut next = vec![left];
-        for (y, pair) in b.bytes().zip(last.windows(2)) {
-            let (diagonal, above) =
-                (pair.first().copied().unwrap_or_default(), pair.last().copied().unwrap_or_default());
-            left = (diagonal + usize::from(even(x) != even(y))).min(above + 1).min(left + 1);
-            next.push(left);
+    let (a, b): (Vec<u8>, Vec<u8>) = (a.bytes().map(even).collect(), b.bytes().map(even).collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    let at = |rows: &[Vec<usize>], row: usize, column: usize| {
+        rows.get(row).and_then(|row| row.get(column)).copied().unwrap_or(usize::MAX / 2)
+    };
+    for (row, x) in a.iter().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, y) in b.iter().enumerate() {
+            let replaced = at(&rows, row, column) + usize::from(x != y);
+            let left = next.last().copied().unwrap_or_default() + 1;
+            let mut least = replaced.min(at(&rows, row, column + 1) + 1).min(left);
+            let before = |text: &[u8], index: usize| index.checked_sub(1).and_then(|index| text.get(index)).copied();
+            if before(&a, row) == Some(*y) && before(&b, column) == Some(*x) {
+                least = least.min(at(&rows, row - 1, column - 1) + 1);
+            }
+            next.push(least);
         }
-        last = next;
+        rows.push(next);
     }
-    last.last().copied().unwrap_or_default()
+    at(&rows, a.len(), b.len())
 }
 
 #[cfg(test)]
@@ -43,6 +51,7 @@ mod tests {
     #[test]
     fn a_slip_finds_the_key_that_was_meant() {
         assert_eq!(nearest("regsitry", &KEYS), Some("registry"));
+        assert_eq!(nearest("kesy", &["keys", "koji"]), Some("keys"));
         assert_eq!(nearest("source-registry", &KEYS), Some("source_registry"));
         assert_eq!(nearest("Allowed_Unsinged", &KEYS), Some("allowed_unsigned"));
     }
