@@ -49,18 +49,19 @@ impl Plugin<PreBuild> for CheckBaseImage {
     fn run(&self, view: &PreBuildView<'_>) -> Result<Changes, PluginError> {
         let yaml = view.context_file(container_yaml::NAME)?.map(|text| container_yaml::parse(&text)).transpose()?;
         let platforms = wanted(&view.request.platform.architecture, &yaml.unwrap_or_default(), view.site)?;
-        let (mut parents, mut warnings) = (Vec::new(), Vec::new());
+        let mut parents = Vec::new();
         for stage in &view.plan.needed {
             let parent = self.parent(view, stage, &platforms).map_err(|error| error.at(stage.base_span))?;
             parents.extend(parent);
-            let origins = stage.origins.iter().filter_map(|(origin, _)| match origin {
-                Origin::Image(name) => Some(name.as_str()),
-                Origin::Stage(_) => None,
-            });
-            let foreign = origins.filter(|name| context(view.request, name).is_none());
-            warnings.extend(foreign.filter_map(|name| self.rules.copied(name)));
+            for (origin, span) in &stage.origins {
+                if let Origin::Image(name) = origin
+                    && context(view.request, name).is_none()
+                {
+                    self.rules.copied(name).map_err(|error| error.at(*span))?;
+                }
+            }
         }
-        Ok(Changes { facts: vec![Fact::Parents(parents)], warnings, ..Changes::default() })
+        Ok(Changes { facts: vec![Fact::Parents(parents)], ..Changes::default() })
     }
 }
 
@@ -120,11 +121,11 @@ impl Rules {
         Err(PluginError::new(Class::Refused, text).help(help))
     }
 
-    /// What is to be said where a stage copies from the image `name`.
-    fn copied(&self, name: &str) -> Option<String> {
+    /// Refuses an image that a stage copies from where its registry is not allowed. It is pinned like a base, but not
+    /// moved to the source registry, so its name must be whole.
+    fn copied(&self, name: &str) -> Result<(), PluginError> {
         let registry = registry_of(name).unwrap_or(oci::reference::DEFAULT_REGISTRY);
-        let why = "which no FROM may; images that are only copied from are not checked";
-        (!self.allows(registry)).then(|| format!("COPY --from={name} takes from {registry}, {why}"))
+        self.check(name, registry)
     }
 
     /// The keys of the site's configuration because of which `name` is `image`.
@@ -280,11 +281,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_image_that_is_only_copied_from_is_mentioned_where_it_could_be_no_base() {
-        let text = "COPY --from=third.example/x/y:1 takes from third.example, which no FROM may; \
-                    images that are only copied from are not checked";
-        assert_eq!(rules(None).copied("third.example/x/y:1").as_deref(), Some(text));
-        assert_eq!(rules(None).copied("other.example/x/y:1"), None);
+    fn an_image_that_is_only_copied_from_must_be_allowed_too() {
+        let error = rules(None).copied("third.example/x/y:1").unwrap_err();
+        assert_eq!(error.text, "third.example/x/y:1: base images may not come from third.example here");
+        rules(None).copied("other.example/x/y:1").unwrap();
+        // It is not moved, so it would come from docker.io.
+        rules(None).copied("busybox").unwrap_err();
     }
 
     #[test]

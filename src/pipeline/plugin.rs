@@ -203,10 +203,15 @@ impl Choice<'_> {
                 continue;
             };
             is_listed = true;
+            if selected.iter().any(|one: &Selected<P>| one.key == registered.key) {
+                self.notes.push(format!("plugin {} is listed twice, as {} too", registered.key, request.name));
+                continue;
+            }
             let setup = Setup { args: Some(&request.args), ..self.setup };
             match (registered.make)(&setup).map_err(|error| of(registered.key, error))? {
                 Some(plugin) => {
-                    let is_allowed_to_fail = request.is_allowed_to_fail.unwrap_or(false);
+                    // What no list may leave out must not be left out by failing either.
+                    let is_allowed_to_fail = request.is_allowed_to_fail.unwrap_or(false) && !registered.always;
                     selected.push(Selected { key: registered.key, is_allowed_to_fail, plugin });
                 }
                 None => {
@@ -282,8 +287,18 @@ mod tests {
         let yaml = "exit_plugins: [{name: asks, args: {word: x}}, {name: first}]\n";
         assert_eq!(choose(yaml).unwrap().0, ["asks", "first", "gate"]);
         assert_eq!(choose("exit_plugins: []\n").unwrap().0, ["gate"]);
+        assert_eq!(choose("exit_plugins: [{name: first}, {name: first}]\n").unwrap().0, ["first", "gate"]);
         // A plugin acts in its own phase, whichever list names it.
         assert_eq!(choose("postbuild_plugins: [{name: first}]\n").unwrap().0, ["first", "gate"]);
+    }
+
+    #[test]
+    fn a_gate_may_not_fail_whatever_the_list_says() {
+        let yaml = "exit_plugins: [{name: gate, is_allowed_to_fail: true}, {name: first, is_allowed_to_fail: true}]\n";
+        let (site, _) = Site::parse(std::path::Path::new("site.yaml"), yaml.as_bytes()).unwrap();
+        let lineup = registry().choose(&site, &Wanted::default()).unwrap();
+        let may_fail: Vec<bool> = lineup.exit.iter().map(|one| one.is_allowed_to_fail).collect();
+        assert_eq!(may_fail, [false, true]);
     }
 
     #[test]
