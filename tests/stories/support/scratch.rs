@@ -135,7 +135,9 @@ impl Scratch {
             fs::copy(from, to).unwrap();
         }
         self.give(to);
-        fs::set_permissions(to, metadata.permissions()).unwrap();
+        // A folder its owner may write, or a plain user could neither commit nor remove it.
+        let writable = if metadata.is_dir() { 0o200 } else { 0 };
+        fs::set_permissions(to, fs::Permissions::from_mode(metadata.permissions().mode() | writable)).unwrap();
         if !metadata.is_symlink() {
             fs::File::open(to).unwrap().set_modified(metadata.modified().unwrap()).unwrap();
         }
