@@ -17,8 +17,12 @@ use crate::{BuildError, Event, Workshop};
 /// Layers fetched at the same time: more only divide the network and the processors.
 const PARALLEL: usize = 4;
 
+/// One base at a time, or two stages on the same one would both fetch it.
+static UNPACKING: Mutex<()> = Mutex::new(());
+
 /// Unpacks the layers of `image` that are not in the store; returns where they are, the topmost first.
 pub(crate) fn unpack(workshop: &Workshop<'_>, image: &SourceImage) -> Result<Vec<PathBuf>, BuildError> {
+    let _alone = UNPACKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let next = AtomicUsize::new(0);
     let failure: Mutex<Option<BuildError>> = Mutex::new(None);
     let work = || {

@@ -2,27 +2,56 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 
 use oci::layer::{Clamp, DiffOptions, Written, write_upper};
+use sandbox::Root;
 use transport::{PendingBlob, Sink};
 
 use crate::stage::Link;
 use crate::{BuildError, Event, Request, Workshop};
 
-/// Writes what a stage changed to all `sinks` at once; `None` if it changed nothing.
+/// What becomes a layer.
+pub(crate) struct Source<'s> {
+    pub(crate) stage: &'s str,
+    /// The files.
+    pub(crate) upper: OwnedFd,
+    /// What is below them, the topmost first: a layer holds the difference.
+    pub(crate) lowers: Vec<OwnedFd>,
+}
+
+impl<'s> Source<'s> {
+    /// What a stage changed over what is below it.
+    pub(crate) fn of_stage(
+        workshop: &Workshop<'_>,
+        (upper, stage): (&Path, &'s str),
+        below: &[Link],
+    ) -> Result<Self, BuildError> {
+        let lowers = crate::stage::lowers(workshop, below)?;
+        let lowers = lowers.iter().map(|path| open(workshop, path)).collect::<Result<Vec<OwnedFd>, _>>()?;
+        Ok(Self { stage, upper: open(workshop, upper)?, lowers })
+    }
+
+    /// All files of a tree.
+    pub(crate) fn of_tree(workshop: &Workshop<'_>, root: &Root, stage: &'s str) -> Result<Self, BuildError> {
+        let upper = root.dir().try_clone_to_owned().map_err(|source| {
+            let path = workshop.store.shown().to_owned();
+            BuildError::Store(store::StoreError::Io { path, action: "open the tree of a stage", source })
+        })?;
+        Ok(Self { stage, upper, lowers: Vec::new() })
+    }
+}
+
+/// Writes a layer to all `sinks` at once; `None` if there is nothing in it.
 pub(crate) fn write_layer<'w>(
     workshop: &Workshop<'w>,
     request: &Request,
-    (upper, stage): (&PathBuf, &str),
-    below: &[Link],
+    source: &Source<'_>,
     sinks: &[&Sink<'w>],
 ) -> Result<Option<(Written, Vec<PendingBlob<'w>>)>, BuildError> {
+    let stage = source.stage;
     (workshop.observer)(Event::LayerStarted { stage });
-    let upper = open(workshop, upper)?;
-    let lowers = crate::stage::lowers(workshop, below)?;
-    let lowers = lowers.iter().map(|path| open(workshop, path)).collect::<Result<Vec<OwnedFd>, _>>()?;
-    let lowers: Vec<BorrowedFd<'_>> = lowers.iter().map(AsFd::as_fd).collect();
+    let lowers: Vec<BorrowedFd<'_>> = source.lowers.iter().map(AsFd::as_fd).collect();
     let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
     let options = DiffOptions {
         format: request.format,
@@ -31,7 +60,7 @@ pub(crate) fn write_layer<'w>(
         clamp: Some(Clamp { since: signed(request.started), to: signed(request.epoch) }),
     };
     let mut tee = Tee::start(sinks);
-    let written = write_upper(upper.as_fd(), &lowers, &options, &mut tee);
+    let written = write_upper(source.upper.as_fd(), &lowers, &options, &mut tee);
     // What the sink met says more than that the layer could not be written.
     let blobs = tee.finish()?;
     let written = written?;
@@ -52,7 +81,7 @@ pub(crate) fn write_layer<'w>(
     Ok(Some((written, blobs)))
 }
 
-fn open(workshop: &Workshop<'_>, relative: &PathBuf) -> Result<OwnedFd, BuildError> {
+fn open(workshop: &Workshop<'_>, relative: &Path) -> Result<OwnedFd, BuildError> {
     store::open_directory(&workshop.store.path(relative)).map_err(|source| {
         let path = workshop.store.shown().join(relative);
         BuildError::Store(store::StoreError::Io { path, action: "open an unpacked layer", source })

@@ -30,6 +30,19 @@ pub enum BuildError {
         #[source]
         source: Box<InstructionError>,
     },
+    /// An instruction that the base brings (ONBUILD) failed.
+    #[error("{line}: an ONBUILD trigger of {image}")]
+    Trigger {
+        /// The base image.
+        image: String,
+        /// The instruction.
+        line: String,
+        /// The place of the base in the Dockerfile.
+        span: Span,
+        /// What went wrong.
+        #[source]
+        source: Box<InstructionError>,
+    },
     /// A base cannot be had.
     #[error("{name}: the base image cannot be had")]
     Base {
@@ -104,6 +117,9 @@ pub enum BuildError {
         /// The thing.
         what: String,
     },
+    /// No threads to build with.
+    #[error("cannot start the threads that build")]
+    Threads(#[source] std::io::Error),
     /// The build was told to stop.
     #[error("cancelled")]
     Cancelled,
@@ -250,10 +266,10 @@ impl BuildError {
     pub fn class(&self) -> Class {
         match self {
             Self::Stages(_) | Self::Name { .. } | Self::Unusable { .. } | Self::Format { .. } => Class::Source,
-            Self::Instruction { source, .. } => source.class(),
+            Self::Instruction { source, .. } | Self::Trigger { source, .. } => source.class(),
             Self::Base { source, .. } | Self::Publish { source, .. } => of_transport(source),
             Self::Unpack { source, .. } => source.class(),
-            Self::Mount { .. } => Class::Environment,
+            Self::Mount { .. } | Self::Threads(_) => Class::Environment,
             Self::Layer(error) => of_layer(error),
             Self::Store(error) => of_store(error),
             Self::Manifest(_) => Class::Bug,
@@ -267,6 +283,7 @@ impl BuildError {
         match self {
             Self::Stages(error) => Some(error.span()),
             Self::Instruction { span, .. }
+            | Self::Trigger { span, .. }
             | Self::Base { span, .. }
             | Self::Name { span, .. }
             | Self::Unusable { span, .. } => Some(*span),
@@ -277,6 +294,7 @@ impl BuildError {
             | Self::Store(_)
             | Self::Manifest(_)
             | Self::Format { .. }
+            | Self::Threads(_)
             | Self::Cancelled => None,
         }
     }
@@ -289,10 +307,8 @@ impl BuildError {
         }
         let span = self.span()?;
         // Of an instruction the line is shown anyway.
-        let shown: &dyn std::error::Error = match self.instruction() {
-            Some(error) => error,
-            None => self,
-        };
+        let shown: &dyn std::error::Error =
+            if let Self::Instruction { source, .. } = self { source.as_ref() } else { self };
         let mut message = shown.to_string();
         let mut cause = shown.source();
         while let Some(deeper) = cause {
@@ -319,7 +335,7 @@ impl BuildError {
     }
 
     fn instruction(&self) -> Option<&InstructionError> {
-        if let Self::Instruction { source, .. } = self { Some(source) } else { None }
+        if let Self::Instruction { source, .. } | Self::Trigger { source, .. } = self { Some(source) } else { None }
     }
 }
 

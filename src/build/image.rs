@@ -8,8 +8,8 @@ use oci::{Descriptor, DiffId, Digest, ImageConfig, Manifest, Reference};
 use sandbox::Root;
 use transport::{Location, PendingBlob, Sink, SourceImage};
 
-use crate::stage::{Link, Stage};
-use crate::{BuildError, Event, Request, Workshop, commit};
+use crate::stage::{self, Link, Stage, Stubs};
+use crate::{BuildError, Event, Layering, Request, Workshop, commit};
 
 /// Everything of an image, but no name anywhere. Dropped, it leaves nothing at its destinations.
 #[derive(Debug)]
@@ -72,11 +72,15 @@ impl<'w> Image<'w> {
         let mut outputs = open(&workshop)?;
         let chain = stage.whole_chain();
         let mut parts = Parts::default();
-        for (position, link) in chain.iter().enumerate() {
-            let below = chain.get(..position).unwrap_or_default();
-            parts.add(&workshop, request, (link, below), &mut outputs)?;
+        let mut root = stage.take_root();
+        if request.layering == Layering::Squashed && !chain.is_empty() {
+            root = Some(parts.squash(&workshop, request, &stage, &mut outputs)?);
+        } else {
+            for (position, link) in chain.iter().enumerate() {
+                let below = chain.get(..position).unwrap_or_default();
+                parts.add(&workshop, request, (link, below), &mut outputs)?;
+            }
         }
-        let root = stage.take_root();
         let config = finish_config(stage, request, &parts);
         let config_bytes = config.to_bytes()?;
         let descriptor = Descriptor::new(request.format.config(), Digest::of(&config_bytes), config_bytes.len() as u64);
@@ -149,6 +153,8 @@ struct Parts {
     diff_ids: Vec<DiffId>,
     bases: Vec<(Arc<SourceImage>, Descriptor)>,
     new: Vec<NewLayer>,
+    /// The positions in the history of the instructions the new layers are from.
+    changed_at: Vec<usize>,
 }
 
 impl Parts {
@@ -161,26 +167,53 @@ impl Parts {
     ) -> Result<(), BuildError> {
         match link {
             Link::Base { image, position } => self.base(request.format, image, *position),
-            Link::Upper { directory, stage } => {
-                let (sinks, mut blobs): (Vec<_>, Vec<_>) =
-                    outputs.iter_mut().map(|output| (&output.sink, &mut output.blobs)).unzip();
-                let written = commit::write_layer(workshop, request, (directory, stage), below, &sinks)?;
-                let Some((written, pending)) = written else { return Ok(()) };
-                for (blobs, blob) in blobs.iter_mut().zip(pending) {
-                    blobs.push(blob);
-                }
-                self.layers.push(written.descriptor.clone());
-                self.diff_ids.push(written.diff_id.clone());
-                self.new.push(NewLayer {
-                    stage: stage.clone(),
-                    descriptor: written.descriptor,
-                    diff_id: written.diff_id,
-                    uncompressed: written.uncompressed,
-                    entries: written.entries,
-                });
-                Ok(())
+            Link::Upper { directory, stage, changed_at } => {
+                let source = commit::Source::of_stage(workshop, (directory, stage), below)?;
+                self.write(workshop, request, (&source, *changed_at), outputs)
             }
         }
+    }
+
+    /// All files of the stage, those of its base too, as one layer; their tree is returned.
+    fn squash<'w>(
+        &mut self,
+        workshop: &Workshop<'w>,
+        request: &Request,
+        stage: &Stage<'_>,
+        outputs: &mut [Output<'w>],
+    ) -> Result<Root, BuildError> {
+        let lowers = stage::lowers(workshop, &stage.whole_chain())?;
+        let (root, _) = stage::mount(workshop, &lowers, &stage.label, Stubs::Absent)?;
+        let source = commit::Source::of_tree(workshop, &root, &stage.label)?;
+        self.write(workshop, request, (&source, stage.config.history.len().checked_sub(1)), outputs)?;
+        Ok(root)
+    }
+
+    fn write<'w>(
+        &mut self,
+        workshop: &Workshop<'w>,
+        request: &Request,
+        (source, changed_at): (&commit::Source<'_>, Option<usize>),
+        outputs: &mut [Output<'w>],
+    ) -> Result<(), BuildError> {
+        let (sinks, mut blobs): (Vec<_>, Vec<_>) =
+            outputs.iter_mut().map(|output| (&output.sink, &mut output.blobs)).unzip();
+        let written = commit::write_layer(workshop, request, source, &sinks)?;
+        let Some((written, pending)) = written else { return Ok(()) };
+        for (blobs, blob) in blobs.iter_mut().zip(pending) {
+            blobs.push(blob);
+        }
+        self.layers.push(written.descriptor.clone());
+        self.diff_ids.push(written.diff_id.clone());
+        self.changed_at.extend(changed_at);
+        self.new.push(NewLayer {
+            stage: source.stage.to_owned(),
+            descriptor: written.descriptor,
+            diff_id: written.diff_id,
+            uncompressed: written.uncompressed,
+            entries: written.entries,
+        });
+        Ok(())
     }
 
     fn base(&mut self, format: Format, image: &Arc<SourceImage>, position: usize) -> Result<(), BuildError> {
@@ -200,10 +233,13 @@ impl Parts {
 
 fn finish_config(stage: Stage<'_>, request: &Request, parts: &Parts) -> ImageConfig {
     let mut config = stage.config;
-    if !parts.new.is_empty()
-        && let Some(entry) = stage.changed_at.and_then(|position| config.history.get_mut(position))
-    {
-        entry.empty_layer = false;
+    if request.layering == Layering::Squashed {
+        config.history.iter_mut().for_each(|entry| entry.empty_layer = true);
+    }
+    for position in &parts.changed_at {
+        if let Some(entry) = config.history.get_mut(*position) {
+            entry.empty_layer = false;
+        }
     }
     config.rootfs.diff_ids.clone_from(&parts.diff_ids);
     config.created = Some(commit::timestamp(request.epoch));

@@ -247,14 +247,8 @@ fn tree(around: &Surroundings<'_, '_, '_>, from: Option<&str>) -> Result<Arc<Tre
 }
 
 fn stage_tree(around: &Surroundings<'_, '_, '_>, other: &Stage<'_>) -> Result<Arc<Tree>, Failure> {
-    let name = format!("stage {}", other.label);
-    match other.mounted() {
-        Some(root) => duplicate(root, &name),
-        None => {
-            let lowers = stage::lowers(&around.workshop, &other.whole_chain())?;
-            mounted_tree(around, &lowers, &name)
-        }
-    }
+    let lowers = stage::lowers(&around.workshop, &other.whole_chain())?;
+    mounted_tree(around, &lowers, &format!("stage {}", other.label))
 }
 
 fn image_tree(
@@ -266,9 +260,10 @@ fn image_tree(
     mounted_tree(around, &lowers, &format!("image {name}"))
 }
 
-/// A tree that is mounted for as long as something of it is open: the mount itself goes at once, lazily.
+/// A tree as its image would have it, mounted for as long as something of it is open: the mount itself goes at once,
+/// lazily.
 fn mounted_tree(around: &Surroundings<'_, '_, '_>, lowers: &[PathBuf], name: &str) -> Result<Arc<Tree>, Failure> {
-    let (root, _) = stage::mount(&around.workshop, lowers, name)?;
+    let (root, _) = stage::mount(&around.workshop, lowers, name, stage::Stubs::Absent)?;
     duplicate(&root, name)
 }
 

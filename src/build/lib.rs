@@ -21,8 +21,10 @@ mod preview;
 mod repositories;
 mod request;
 mod run;
+mod schedule;
 mod scope;
 mod stage;
+mod trigger;
 
 pub use commit::timestamp;
 pub use copy::{CopyError, Mtime};
@@ -32,5 +34,5 @@ pub use image::{Approved, Image, NewLayer, Published};
 pub use owner::{Ids, Owners, UserError};
 pub use plan::{Plan, ResolvedBase, ResolvedPlan, StagePlan, plan};
 pub use preview::preview;
-pub use request::{AddedFile, Context, NamedContext, RepositoryFile, Request, StepNetwork};
+pub use request::{AddedFile, Context, Layering, NamedContext, RepositoryFile, Request, StepNetwork};
 pub use stage::{Workshop, build};

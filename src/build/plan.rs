@@ -9,6 +9,7 @@ use transport::{Location, SourceImage, Transports};
 
 use crate::request::NamedContext;
 use crate::scope;
+use crate::trigger::{self, Trigger};
 use crate::{BuildError, Event, Observer, Request};
 
 /// What is to be built, in order. Nothing has been fetched.
@@ -17,6 +18,7 @@ pub struct Plan<'r> {
     pub(crate) request: &'r Request,
     pub(crate) stages: Stages<'r>,
     pub(crate) globals: BTreeMap<String, String>,
+    graph: Graph,
     /// The stages that are needed, in an order in which they can be built; the last is the target.
     pub needed: Vec<StagePlan>,
 }
@@ -55,6 +57,8 @@ pub struct ResolvedPlan<'r> {
     pub(crate) plan: Plan<'r>,
     /// One for each of [`Plan::needed`].
     pub bases: Vec<ResolvedBase>,
+    /// What the bases want executed first, one for each of [`Plan::needed`].
+    pub(crate) triggers: Vec<Vec<Trigger>>,
     /// The images COPY takes from, by the name the Dockerfile uses.
     pub(crate) origins: BTreeMap<String, Arc<SourceImage>>,
     /// The Dockerfile with every FROM pinned by digest, all other bytes as they were.
@@ -73,9 +77,12 @@ pub fn plan(request: &Request) -> Result<Plan<'_>, BuildError> {
     let arguments = Arguments { build: &build, platform: &platform };
     let globals = stages.globals(arguments)?;
     let graph = stages.resolve(arguments)?;
-    let needed = graph.order(target).into_iter().filter_map(|index| stage_plan(request, &stages, &graph, index));
-    let needed = needed.collect::<Result<Vec<StagePlan>, BuildError>>()?;
-    Ok(Plan { request, stages, globals, needed })
+    let needed = needed(request, &stages, &graph, target)?;
+    Ok(Plan { request, stages, globals, graph, needed })
+}
+
+fn needed(request: &Request, stages: &Stages<'_>, graph: &Graph, target: usize) -> Result<Vec<StagePlan>, BuildError> {
+    graph.order(target).into_iter().filter_map(|index| stage_plan(request, stages, graph, index)).collect()
 }
 
 fn stage_plan(
@@ -170,19 +177,20 @@ impl<'r> Plan<'r> {
     ///
     /// # Errors
     /// [`BuildError::Name`], [`BuildError::Base`], [`BuildError::Unusable`], each with its place.
-    pub fn resolve(self, transports: &Transports, observer: Observer<'_>) -> Result<ResolvedPlan<'r>, BuildError> {
+    pub fn resolve(mut self, transports: &Transports, observer: Observer<'_>) -> Result<ResolvedPlan<'r>, BuildError> {
         let mut resolver = Resolver { request: self.request, transports, observer, known: BTreeMap::new() };
-        let (mut bases, mut edits, mut origins) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut resolved: BTreeMap<usize, (ResolvedBase, Vec<Trigger>)> = BTreeMap::new();
+        // What a base brings may need more stages than the Dockerfile says.
+        while let Some(stage) = self.needed.iter().find(|stage| !resolved.contains_key(&stage.index)).cloned() {
+            let (base, triggers) = self.base(&stage, &mut resolver)?;
+            self.add_origins(stage.index, &triggers)?;
+            resolved.insert(stage.index, (base, triggers));
+        }
+        let (mut edits, mut origins) = (Vec::new(), BTreeMap::new());
         for stage in &self.needed {
-            bases.push(match &stage.base {
-                Base::Scratch => ResolvedBase::Scratch,
-                Base::Stage(index) => ResolvedBase::Stage(*index),
-                Base::Image(name) => {
-                    let image = resolver.image(name, stage.base_span, &stage.platform)?;
-                    edits.extend(pin(self.request, stage.index, &image));
-                    ResolvedBase::Image(image)
-                }
-            });
+            if let Some((ResolvedBase::Image(image), _)) = resolved.get(&stage.index) {
+                edits.extend(pin(self.request, stage.index, image));
+            }
             for (origin, span) in &stage.origins {
                 let Origin::Image(name) = origin else { continue };
                 if !matches!(resolver.named(name), Some(NamedContext::Tree(_))) {
@@ -193,7 +201,44 @@ impl<'r> Plan<'r> {
         // Edits of different FROM lines cannot overlap, so the text can only be whole.
         let dockerfile =
             edit::apply(&self.request.dockerfile.text, &edits).unwrap_or_else(|_| self.request.dockerfile.text.clone());
-        Ok(ResolvedPlan { plan: self, bases, origins, dockerfile })
+        let (bases, triggers) = resolved.into_values().unzip();
+        Ok(ResolvedPlan { plan: self, bases, triggers, origins, dockerfile })
+    }
+
+    fn base(&self, stage: &StagePlan, resolver: &mut Resolver<'_>) -> Result<(ResolvedBase, Vec<Trigger>), BuildError> {
+        Ok(match &stage.base {
+            Base::Scratch => (ResolvedBase::Scratch, Vec::new()),
+            Base::Stage(index) => {
+                let below = self.stages.stages.get(*index);
+                (ResolvedBase::Stage(*index), below.map(trigger::of_stage).unwrap_or_default())
+            }
+            Base::Image(name) => {
+                let image = resolver.image(name, stage.base_span, &stage.platform)?;
+                let triggers = trigger::of_image(name, stage.base_span, &image.config.config.on_build)?;
+                (ResolvedBase::Image(image), triggers)
+            }
+        })
+    }
+
+    /// Lets a stage need what its triggers copy from.
+    fn add_origins(&mut self, index: usize, triggers: &[Trigger]) -> Result<(), BuildError> {
+        let mut has_more = false;
+        for trigger in triggers {
+            for name in trigger.origins()? {
+                let Some(needs) = self.graph.needs.get_mut(index) else { continue };
+                let span = trigger.span();
+                let origin = match self.stages.referenced(&name, index, span)? {
+                    Some(stage) => Origin::Stage(stage),
+                    None => Origin::Image(name),
+                };
+                needs.origins.push((origin, span));
+                has_more = true;
+            }
+        }
+        if has_more {
+            self.needed = needed(self.request, &self.stages, &self.graph, self.target())?;
+        }
+        Ok(())
     }
 }
 
@@ -244,9 +289,6 @@ impl Resolver<'_> {
         if !image.config.platform().satisfies(platform) {
             let text = format!("{name}: the image is for {}, not for {platform}", image.config.platform());
             (self.observer)(Event::Warning(&text));
-        }
-        if !image.config.config.on_build.is_empty() {
-            return Err(unusable("the base has ONBUILD triggers, which are not executed yet".to_owned()));
         }
         (self.observer)(Event::Resolved { name, image: &image });
         let image = Arc::new(image);

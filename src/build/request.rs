@@ -55,6 +55,8 @@ pub struct Request {
     pub hosts: Vec<u8>,
     /// The media types to write.
     pub format: Format,
+    /// Which layers are made.
+    pub layering: Layering,
     /// How new layers are compressed.
     pub compression: CompressOptions,
     /// SOURCE_DATE_EPOCH: seconds since 1970 that stand for "now" in the image.
@@ -63,6 +65,18 @@ pub struct Request {
     pub hashes_context: bool,
     /// When the build began, seconds since 1970: files newer than that were written by it.
     pub started: u64,
+}
+
+/// Which layers a build makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layering {
+    /// One over those of the base.
+    #[default]
+    OneNew,
+    /// One for each instruction that changes files.
+    EachInstruction,
+    /// One in all, the base's files in it.
+    Squashed,
 }
 
 /// Where COPY and ADD read.

@@ -1,10 +1,11 @@
-//! Executing stages, one after the other.
+//! Executing one stage.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dockerfile::Instruction;
 use gateway::Gateway;
 use oci::ImageConfig;
 use oci::config::History;
@@ -14,7 +15,7 @@ use transport::{Location, SourceImage, Transports};
 
 use crate::plan::{ResolvedBase, ResolvedPlan, StagePlan};
 use crate::scope::Scope;
-use crate::{BuildError, Event, Image, Observer, Owners, Request, added, base, instruction};
+use crate::{BuildError, Event, Image, Layering, Observer, Owners, Request, added, base, instruction, schedule};
 
 /// What a build works with.
 #[derive(Clone, Copy)]
@@ -35,6 +36,8 @@ pub struct Workshop<'w> {
     pub gateway: Option<&'w Gateway>,
     /// Where the image goes.
     pub outputs: &'w [Location],
+    /// Stages that are built at the same time.
+    pub jobs: usize,
 }
 
 impl std::fmt::Debug for Workshop<'_> {
@@ -48,8 +51,13 @@ impl std::fmt::Debug for Workshop<'_> {
 pub(crate) enum Link {
     /// A layer of a base image, by position.
     Base { image: Arc<SourceImage>, position: usize },
-    /// What another stage changed: a directory of the store in overlay form.
-    Upper { directory: PathBuf, stage: String },
+    /// What a stage changed: a directory of the store in overlay form.
+    Upper {
+        directory: PathBuf,
+        stage: String,
+        /// The position in the history of the last instruction that may have changed files in it.
+        changed_at: Option<usize>,
+    },
 }
 
 /// A stage while it is built, and after.
@@ -70,64 +78,84 @@ pub(crate) struct Stage<'r> {
 }
 
 /// The stages that are done, by number.
-pub(crate) type Done<'r> = BTreeMap<usize, Stage<'r>>;
+pub(crate) type Done<'r> = BTreeMap<usize, Arc<Stage<'r>>>;
 
 /// Builds the plan's target; new layers grow into all of [`Workshop::outputs`] at once.
 ///
 /// # Errors
 /// [`BuildError`]; nothing of the image has a name anywhere then.
 pub fn build<'w>(workshop: Workshop<'w>, plan: &ResolvedPlan<'_>) -> Result<Image<'w>, BuildError> {
-    let mut done = Done::new();
-    let mut target = None;
-    for (stage_plan, base) in plan.plan().needed.iter().zip(&plan.bases) {
-        let stage = Builder { workshop, plan, done: &done, stage_plan }.build(base)?;
-        target = Some(stage_plan.index);
-        done.insert(stage_plan.index, stage);
-    }
-    // A plan has at least its target.
-    let stage = target.and_then(|index| done.remove(&index));
-    let Some(stage) = stage else { return Err(BuildError::Cancelled) };
+    let mut done = schedule::build_stages(workshop, plan)?;
+    // A plan has at least its target, and nobody else holds a stage any more.
+    let target = done.remove(&plan.plan().target()).and_then(Arc::into_inner);
+    let Some(stage) = target else { return Err(BuildError::Cancelled) };
     Image::write(workshop, plan.plan().request, stage)
 }
 
-struct Builder<'b, 'p, 'w, 'r> {
-    workshop: Workshop<'w>,
-    plan: &'p ResolvedPlan<'r>,
-    done: &'b Done<'p>,
-    stage_plan: &'p StagePlan,
+/// One stage to be built.
+pub(crate) struct Builder<'b, 'p, 'w, 'r> {
+    pub(crate) workshop: Workshop<'w>,
+    pub(crate) plan: &'p ResolvedPlan<'r>,
+    pub(crate) done: &'b Done<'p>,
+    pub(crate) stage_plan: &'p StagePlan,
 }
 
 impl<'p> Builder<'_, 'p, '_, '_> {
-    fn build(&self, base: &ResolvedBase) -> Result<Stage<'p>, BuildError> {
-        let mut stage = self.start(base);
+    /// Executes the triggers of the base, then the instructions. `position` is that of the stage among the needed.
+    pub(crate) fn build(&self, position: usize) -> Result<Stage<'p>, BuildError> {
         let plan = self.plan.plan();
+        let base = self.plan.bases.get(position).unwrap_or(&ResolvedBase::Scratch);
+        let triggers = self.plan.triggers.get(position).map_or(&[][..], Vec::as_slice);
+        let mut stage = self.start(base);
         let Some(source) = plan.stages.stages.get(self.stage_plan.index) else { return Ok(stage) };
         let label = stage.label.clone();
-        let steps = source.instructions.len();
+        let steps = triggers.len() + source.instructions.len();
         let observer = self.workshop.observer;
         observer(Event::StageStarted { stage: &label, base: &source.base.raw, steps });
-        for (position, instruction) in source.instructions.iter().enumerate() {
-            if self.workshop.cancel.is_set() {
-                return Err(BuildError::Cancelled);
-            }
-            let number = position + 1;
-            observer(Event::StepStarted { stage: &label, number, steps, line: &instruction.line });
-            let context = instruction::Surroundings {
-                workshop: self.workshop,
-                request: plan.request,
-                plan: self.plan,
-                done: self.done,
-                stage_index: self.stage_plan.index,
-            };
-            let executed = instruction::execute(&context, &mut stage, instruction);
+        // They are for the first image built on the base only (Dockerfile reference, "ONBUILD").
+        stage.config.config.on_build.clear();
+        for (trigger, number) in triggers.iter().zip(1..) {
+            let executed = self.execute(&mut stage, &trigger.instruction, (number, steps))?;
+            executed.map_err(|failure| trigger.at(failure))?;
+        }
+        for (instruction, number) in source.instructions.iter().zip(triggers.len() + 1..) {
+            let executed = self.execute(&mut stage, instruction, (number, steps))?;
             executed.map_err(|failure| failure.at(instruction))?;
-            observer(Event::StepDone { stage: &label, number });
         }
         if self.stage_plan.index == plan.target() && !plan.request.added.is_empty() {
             added::add(&self.workshop, plan.request, &mut stage)?;
         }
         observer(Event::StageDone { stage: &label });
         Ok(stage)
+    }
+
+    fn execute(
+        &self,
+        stage: &mut Stage<'p>,
+        instruction: &Instruction,
+        (number, steps): (usize, usize),
+    ) -> Result<Result<(), Failure>, BuildError> {
+        if self.workshop.cancel.is_set() {
+            return Err(BuildError::Cancelled);
+        }
+        let label = stage.label.clone();
+        let observer = self.workshop.observer;
+        observer(Event::StepStarted { stage: &label, number, steps, line: &instruction.line });
+        let around = instruction::Surroundings {
+            workshop: self.workshop,
+            request: self.plan.plan().request,
+            plan: self.plan,
+            done: self.done,
+            stage_index: self.stage_plan.index,
+        };
+        let executed = instruction::execute(&around, stage, instruction);
+        if executed.is_ok() {
+            if around.request.layering == Layering::EachInstruction {
+                stage.seal();
+            }
+            observer(Event::StepDone { stage: &label, number });
+        }
+        Ok(executed)
     }
 
     fn start(&self, base: &ResolvedBase) -> Stage<'p> {
@@ -173,15 +201,27 @@ impl<'r> Stage<'r> {
 impl Stage<'_> {
     /// What a stage built on this one has below it.
     pub(crate) fn whole_chain(&self) -> Vec<Link> {
-        let own = self.upper.clone().map(|directory| Link::Upper { directory, stage: self.label.clone() });
-        self.chain.iter().cloned().chain(own).collect()
+        self.chain.iter().cloned().chain(self.own()).collect()
+    }
+
+    /// What the stage changed since it began, or since it was sealed.
+    fn own(&self) -> Option<Link> {
+        let (stage, changed_at) = (self.label.clone(), self.changed_at);
+        self.upper.clone().map(|directory| Link::Upper { directory, stage, changed_at })
+    }
+
+    /// Makes what was changed so far a layer of its own; what follows goes into another.
+    fn seal(&mut self) {
+        let own = self.own();
+        self.chain.extend(own);
+        (self.upper, self.root, self.changed_at) = (None, None, None);
     }
 
     /// The stage's tree, mounted when it is first asked for.
     pub(crate) fn root(&mut self, workshop: &Workshop<'_>) -> Result<&Root, BuildError> {
         if self.root.is_none() {
             let lowers = lowers(workshop, &self.chain)?;
-            let (root, upper) = mount(workshop, &lowers, &self.label)?;
+            let (root, upper) = mount(workshop, &lowers, &self.label, Stubs::Shown)?;
             self.upper = Some(upper);
             self.root = Some(root);
         }
@@ -189,11 +229,6 @@ impl Stage<'_> {
             Some(root) => Ok(root),
             None => Err(BuildError::Cancelled),
         }
-    }
-
-    /// The tree, if it was ever mounted.
-    pub(crate) fn mounted(&self) -> Option<&Root> {
-        self.root.as_ref()
     }
 
     /// Takes the tree out of the stage.
@@ -236,36 +271,56 @@ pub(crate) fn lowers(workshop: &Workshop<'_>, chain: &[Link]) -> Result<Vec<Path
     Ok(lowers)
 }
 
+/// Whether a tree shows the places that steps need and an image may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stubs {
+    Shown,
+    Absent,
+}
+
 /// Mounts an overlay of `lowers` with a new upper directory, whose name is returned.
-pub(crate) fn mount(workshop: &Workshop<'_>, lowers: &[PathBuf], stage: &str) -> Result<(Root, PathBuf), BuildError> {
+pub(crate) fn mount(
+    workshop: &Workshop<'_>,
+    lowers: &[PathBuf],
+    stage: &str,
+    stubs: Stubs,
+) -> Result<(Root, PathBuf), BuildError> {
     let store = workshop.store;
-    let folder = |purpose: &str| {
-        store.scratch().fresh_folder(purpose).map_err(|source| {
-            BuildError::Store(store::StoreError::Io {
-                path: store.shown().to_owned(),
-                action: "make a folder for a stage",
-                source,
-            })
-        })
-    };
-    let (upper, work, mount, stubs) = (folder("upper")?, folder("work")?, folder("root")?, folder("stubs")?);
+    let (upper, work, mount) = (folder(workshop, "upper")?, folder(workshop, "work")?, folder(workshop, "root")?);
     open_to_all(&store.path(&upper));
-    let failed = |source| BuildError::Mount { stage: stage.to_owned(), source };
-    let stub_directory = store::open_directory(&store.path(&stubs)).map_err(|source| {
-        BuildError::Store(store::StoreError::Io { path: stubs.clone(), action: "open the folder of a stage", source })
-    })?;
-    open_to_all(&store.path(&stubs));
+    let mut lowers = lowers.to_vec();
+    if stubs == Stubs::Shown {
+        lowers.push(make_stubs(workshop)?);
+    }
+    let spec = RootSpec { base: store.directory(), lowers, upper: upper.clone(), work, mount };
+    let root = sandbox::mount_root(&spec).map_err(|source| BuildError::Mount { stage: stage.to_owned(), source })?;
+    Ok((root, upper))
+}
+
+fn folder(workshop: &Workshop<'_>, purpose: &str) -> Result<PathBuf, BuildError> {
+    let failed = |source| {
+        let path = workshop.store.shown().to_owned();
+        BuildError::Store(store::StoreError::Io { path, action: "make a folder for a stage", source })
+    };
+    workshop.store.scratch().fresh_folder(purpose).map_err(failed)
+}
+
+/// A directory with what steps need, to be the lowest.
+fn make_stubs(workshop: &Workshop<'_>) -> Result<PathBuf, BuildError> {
+    let stubs = folder(workshop, "stubs")?;
+    let failed = |action| {
+        let path = stubs.clone();
+        move |source| BuildError::Store(store::StoreError::Io { path, action, source })
+    };
+    let directory = store::open_directory(&workshop.store.path(&stubs));
+    let directory = directory.map_err(failed("open the folder of a stage"))?;
+    open_to_all(&workshop.store.path(&stubs));
     let files = crate::run::MOUNT_POINTS.map(Path::new);
     // An image without the directory shall not get one for what only steps see.
     let repositories = [Path::new(crate::repositories::DIRECTORY)];
     let directories = if workshop.request.repositories.is_empty() { &[][..] } else { &repositories[..] };
-    sandbox::write_stubs(stub_directory.as_fd(), &files, directories).map_err(|source| {
-        BuildError::Store(store::StoreError::Io { path: stubs.clone(), action: "make mount points", source })
-    })?;
-    let lowers = lowers.iter().cloned().chain([stubs]).collect();
-    let spec = RootSpec { base: store.directory(), lowers, upper: upper.clone(), work, mount };
-    let root = sandbox::mount_root(&spec).map_err(failed)?;
-    Ok((root, upper))
+    sandbox::write_stubs(directory.as_fd(), &files, directories).map_err(failed("make mount points"))?;
+    Ok(stubs)
 }
 
 /// An upper directory's own mode shows as that of `/`.

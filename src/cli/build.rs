@@ -102,9 +102,15 @@ pub(crate) struct Arguments {
     /// Print the plan, every edit with its reason and the Dockerfile as it would be executed; build nothing
     #[arg(long)]
     dry_run: bool,
-    /// Threads that compress
+    /// Stages that are built at the same time, and threads that compress; by default as many as there are processors
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Make a layer for each instruction that changes files, instead of one for all
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    layers: bool,
+    /// Make one layer in all, the base's files in it
+    #[arg(long, visible_alias = "squash-all", conflicts_with = "layers", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    squash: bool,
     #[command(flatten)]
     registry: RegistryArguments,
 }
@@ -132,6 +138,15 @@ impl From<NetworkName> for StepNetwork {
             NetworkName::None => Self::None,
             NetworkName::Gateway => Self::Gateway,
         }
+    }
+}
+
+impl Arguments {
+    /// Stages built at the same time, and threads that compress.
+    fn jobs(&self) -> usize {
+        // 0 is no limit to buildah.
+        let given = self.jobs.filter(|jobs| *jobs > 0);
+        given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
 

@@ -169,12 +169,13 @@ impl State {
         }
     }
 
-    /// Whole lines are shown as they come, the last one when the step ends.
+    /// Whole lines are shown as they come, with the seconds since the step began, the last one when it ends.
     fn output(&mut self, stage: &str, bytes: &[u8]) {
+        let seconds = self.began.get(stage).map_or(Duration::ZERO, Instant::elapsed).as_secs_f64();
         let open = self.open.entry(stage.to_owned()).or_default();
         for byte in bytes {
             if *byte == b'\n' {
-                output::note(&format!("[{stage}] | {}", printable(open)));
+                output::note(&format!("[{stage}] {seconds:.1} | {}", printable(open)));
                 open.clear();
             } else if open.len() < 64 << 10 {
                 open.push(*byte);
@@ -183,10 +184,10 @@ impl State {
     }
 
     fn step_done(&mut self, stage: &str, number: usize) {
-        if let Some(open) = self.open.remove(stage).filter(|open| !open.is_empty()) {
-            output::note(&format!("[{stage}] | {}", printable(&open)));
-        }
         let took = self.began.get(stage).map_or(Duration::ZERO, Instant::elapsed);
+        if let Some(open) = self.open.remove(stage).filter(|open| !open.is_empty()) {
+            output::note(&format!("[{stage}] {:.1} | {}", took.as_secs_f64(), printable(&open)));
+        }
         if took >= Duration::from_millis(500) {
             output::note(&format!("[{stage} {number}] took {}", size::time(took)));
         }

@@ -66,6 +66,14 @@ impl Cancel {
             .is_ok_and(|ready| ready.first().copied().unwrap_or(false))
     }
 
+    /// Waits until this flag or `other` is set.
+    ///
+    /// # Errors
+    /// The descriptors cannot be waited for.
+    pub fn wait_with(&self, other: &Self) -> io::Result<()> {
+        sys::wait_readable(&[self.as_fd(), other.as_fd()], None).map(drop)
+    }
+
     /// A flag in memory that follows this one, for code that can only look. A thread waits for it until the process
     /// ends, so it is to be called after [`crate::enter`].
     ///

@@ -15,6 +15,7 @@ mod mistakes;
 mod pods;
 mod secrets;
 mod site;
+mod stages;
 mod steps;
 mod support;
 mod webd;

@@ -227,6 +227,7 @@ impl Job<'_> {
             owners: self.session.owners,
             gateway,
             outputs: &outputs,
+            jobs: self.arguments.jobs(),
         };
         let image = ::build::build(workshop, &resolved).map_err(|error| drawn(&error))?;
         self.recorder.change(|record| recording::image(record.image.get_or_insert_default(), &image));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ::build::{Mtime, RepositoryFile, Request, StepNetwork};
+use ::build::{Layering, Mtime, RepositoryFile, Request, StepNetwork};
 use oci::Platform;
 use oci::layer::CompressOptions;
 use oci::manifest::{Compression, Format};
@@ -146,6 +146,7 @@ pub(super) fn read(
             FormatName::Oci => Format::Oci,
             FormatName::Docker => Format::Docker,
         },
+        layering: layering(arguments),
         compression: settings.compression.clone(),
         epoch,
         // A commit names its files; others are named by the record one by one.
@@ -154,6 +155,16 @@ pub(super) fn read(
         started: environment.now.saturating_sub(1),
     };
     Ok(Prepared { path: shown.unwrap_or(&path).display().to_string(), written, request })
+}
+
+fn layering(arguments: &Arguments) -> Layering {
+    if arguments.squash {
+        Layering::Squashed
+    } else if arguments.layers {
+        Layering::EachInstruction
+    } else {
+        Layering::OneNew
+    }
 }
 
 /// The site's limits as the sandbox takes them, soft and hard alike.
@@ -217,6 +228,5 @@ fn compression(arguments: &Arguments) -> Result<CompressOptions, Failure> {
         "none" => Compression::None,
         _ => return Err(usage("expected gzip, zstd or none")),
     };
-    let threads = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    Ok(CompressOptions { compression, level, threads })
+    Ok(CompressOptions { compression, level, threads: arguments.jobs() })
 }

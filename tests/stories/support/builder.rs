@@ -24,7 +24,12 @@ impl Builder {
 
     pub(crate) fn build_with(&self, dockerfile: &str, more: &[&str]) -> Outcome {
         let context = self.scratch.context("context", dockerfile);
-        let output = format!("oci:{}", self.scratch.at("image"));
+        let image = self.scratch.at("image");
+        let output = format!("oci:{image}");
+        // A layout takes any number of images without a name; here there is to be one.
+        if std::fs::exists(&image).unwrap() {
+            std::fs::remove_dir_all(&image).unwrap();
+        }
         self.scratch
             .stratum(&["build", "--build-context", &self.base, "-o", &output])
             .args(more)
