@@ -50,6 +50,8 @@ pub enum BuildError {
         name: String,
         /// Its place.
         span: Span,
+        /// What may have been meant.
+        advice: Option<String>,
         /// What went wrong.
         #[source]
         source: TransportError,
@@ -320,6 +322,9 @@ impl BuildError {
 
     /// What to do about it, if something is known.
     fn help(&self) -> Option<String> {
+        if let Self::Base { advice, .. } = self {
+            return advice.clone();
+        }
         let InstructionError::Failed { refused, .. } = self.instruction()? else { return None };
         let list = refused.join("\n  ");
         (!refused.is_empty()).then(|| format!("the gateway refused some of what the step asked for:\n  {list}"))

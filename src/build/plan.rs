@@ -213,11 +213,18 @@ impl<'r> Plan<'r> {
                 (ResolvedBase::Stage(*index), below.map(trigger::of_stage).unwrap_or_default())
             }
             Base::Image(name) => {
-                let image = resolver.image(name, stage.base_span, &stage.platform)?;
+                let image = resolver.image(name, stage.base_span, &stage.platform);
+                let image = image.map_err(|error| self.advised(error, name, stage.index))?;
                 let triggers = trigger::of_image(name, stage.base_span, &image.config.config.on_build)?;
                 (ResolvedBase::Image(image), triggers)
             }
         })
+    }
+
+    /// An error about a base that may have been meant as a stage.
+    fn advised(&self, error: BuildError, base: &str, stage: usize) -> BuildError {
+        let BuildError::Base { name, span, source, .. } = error else { return error };
+        BuildError::Base { name, span, advice: self.stages.advice(base, stage), source }
     }
 
     /// Lets a stage need what its triggers copy from.
@@ -285,7 +292,7 @@ impl Resolver<'_> {
             })?),
         };
         let opened = self.transports.open(&location, platform);
-        let image = opened.map_err(|source| BuildError::Base { name: name.to_owned(), span, source })?;
+        let image = opened.map_err(|source| BuildError::Base { name: name.to_owned(), span, advice: None, source })?;
         if !image.config.platform().satisfies(platform) {
             let text = format!("{name}: the image is for {}, not for {platform}", image.config.platform());
             (self.observer)(Event::Warning(&text));

@@ -227,6 +227,16 @@ impl Stages<'_> {
         self.named(base, user).or_else(|| number(base).filter(|&index| index < user))
     }
 
+    /// What may have been meant by the `base` of stage `user` that is no image: a later stage, or a name like it.
+    pub fn advice(&self, base: &str, user: usize) -> Option<String> {
+        let first = base.rsplit_once('/').map_or(base, |(_, last)| last);
+        if self.named(base, self.stages.len()).is_some_and(|index| index >= user) {
+            return Some(format!("stage `{base}` comes later in the file: move it in front of this one"));
+        }
+        let known = self.stages.iter().take(user).filter_map(|stage| stage.name.as_deref());
+        nearest(first, known).map(|name| format!("did you mean the stage `{name}`?"))
+    }
+
     /// The stages whose name an earlier stage already has.
     pub fn duplicates(&self) -> Vec<usize> {
         let is_duplicate =

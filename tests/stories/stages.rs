@@ -89,3 +89,11 @@ fn the_same_files_come_in_one_layer_in_one_an_instruction_or_in_one_in_all() {
         assert_eq!(history.iter().filter(|entry| entry["empty_layer"] != true).count(), 1);
     });
 }
+
+#[test]
+fn a_stage_that_is_not_found_is_looked_for_among_the_others() {
+    let builder = Builder::new(Person::Me).unwrap();
+    let dockerfile = "FROM base AS tools\nFROM 127.0.0.1:9/tolos\n";
+    let outcome = builder.build_with(dockerfile, &["--tls-verify=false"]).expect(7);
+    outcome.says("Dockerfile:2:6").says("did you mean the stage `tools`?");
+}

@@ -75,3 +75,12 @@ fn the_base_of_an_earlier_stage_can_be_called_like_a_later_one() {
     assert_eq!(stages.base_stage("0", 3), Some(0));
     assert_eq!(stages.base_stage("0", 0), None);
 }
+
+#[test]
+fn a_base_that_is_no_image_may_be_a_stage() {
+    let file = crate::parse("FROM a AS tools\nFROM x\nFROM b AS last\n").unwrap();
+    let stages = stages(&file).unwrap();
+    assert_eq!(stages.advice("registry.example/tolos", 1).as_deref(), Some("did you mean the stage `tools`?"));
+    assert!(stages.advice("last", 1).unwrap().contains("comes later"));
+    assert_eq!(stages.advice("fedora", 1), None);
+}
