@@ -9,7 +9,7 @@ use sandbox::Root;
 use transport::{PendingBlob, Sink};
 
 use crate::stage::Link;
-use crate::{BuildError, Event, Request, Workshop};
+use crate::{BuildError, Event, LayerTimes, Request, Workshop};
 
 /// What becomes a layer.
 pub(crate) struct Source<'s> {
@@ -52,12 +52,11 @@ pub(crate) fn write_layer<'w>(
     let stage = source.stage;
     (workshop.observer)(Event::LayerStarted { stage });
     let lowers: Vec<BorrowedFd<'_>> = source.lowers.iter().map(AsFd::as_fd).collect();
-    let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
     let options = DiffOptions {
         format: request.format,
         compress: request.compression.clone(),
         owners: workshop.owners.of_layers(),
-        clamp: Some(Clamp { since: signed(request.started), to: signed(request.epoch) }),
+        clamp: Some(clamp(request)),
     };
     let mut tee = Tee::start(sinks);
     let written = write_upper(source.upper.as_fd(), &lowers, &options, &mut tee);
@@ -139,6 +138,18 @@ impl Write for Tee<'_, '_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What becomes of times in new layers.
+pub(crate) fn clamp(request: &Request) -> Clamp {
+    let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+    let to = signed(request.epoch);
+    let since = match request.layer_times {
+        LayerTimes::OfBuild => signed(request.started),
+        LayerTimes::AtMostImage => signed(request.started).min(to),
+        LayerTimes::Image => i64::MIN,
+    };
+    Clamp { since, to }
 }
 
 /// `seconds` since 1970 as RFC 3339 in UTC: what `created` holds.

@@ -125,6 +125,18 @@ pub enum BuildError {
     /// The build was told to stop.
     #[error("cancelled")]
     Cancelled,
+    /// The source policy forbids an image.
+    #[error("{name}: the source policy denies this image (rule {number}, `{rule}`)")]
+    Denied {
+        /// As the Dockerfile has it.
+        name: String,
+        /// Its place.
+        span: Span,
+        /// The rule's number, from 1.
+        number: usize,
+        /// The rule's identifier.
+        rule: String,
+    },
 }
 
 /// What can go wrong with a layer.
@@ -276,6 +288,7 @@ impl BuildError {
             Self::Store(error) => of_store(error),
             Self::Manifest(_) => Class::Bug,
             Self::Cancelled => Class::Cancelled,
+            Self::Denied { .. } => Class::Refused,
         }
     }
 
@@ -288,7 +301,8 @@ impl BuildError {
             | Self::Trigger { span, .. }
             | Self::Base { span, .. }
             | Self::Name { span, .. }
-            | Self::Unusable { span, .. } => Some(*span),
+            | Self::Unusable { span, .. }
+            | Self::Denied { span, .. } => Some(*span),
             Self::Unpack { .. }
             | Self::Mount { .. }
             | Self::Layer(_)

@@ -9,7 +9,7 @@ use sandbox::Root;
 use transport::{Location, PendingBlob, Sink, SourceImage};
 
 use crate::stage::{self, Link, Stage, Stubs};
-use crate::{BuildError, Event, Layering, Request, Workshop, commit};
+use crate::{BuildError, Event, Layering, Request, Workshop, adjust, commit};
 
 /// Everything of an image, but no name anywhere. Dropped, it leaves nothing at its destinations.
 #[derive(Debug)]
@@ -81,12 +81,13 @@ impl<'w> Image<'w> {
                 parts.add(&workshop, request, (link, below), &mut outputs)?;
             }
         }
+        let annotations = adjust::annotations(request, &stage.inherited);
         let config = finish_config(stage, request, &parts);
         let config_bytes = config.to_bytes()?;
         let descriptor = Descriptor::new(request.format.config(), Digest::of(&config_bytes), config_bytes.len() as u64);
         let mut manifest = Manifest::new(request.format, descriptor, parts.layers);
         if request.format == Format::Oci {
-            manifest.annotations.extend(request.annotations.iter().cloned());
+            manifest.annotations = annotations;
         } else if !request.annotations.is_empty() {
             return Err(BuildError::Format { what: "annotations".to_owned() });
         }
@@ -245,6 +246,7 @@ fn finish_config(stage: Stage<'_>, request: &Request, parts: &Parts) -> ImageCon
     config.created = Some(commit::timestamp(request.epoch));
     let container: &mut ContainerConfig = &mut config.config;
     container.labels.extend(request.labels.iter().cloned());
+    adjust::finish(&mut config, &request.config, &stage.inherited);
     config
 }
 

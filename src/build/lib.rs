@@ -7,6 +7,7 @@
 //! approved.
 
 mod added;
+mod adjust;
 mod base;
 mod commit;
 mod config;
@@ -18,14 +19,19 @@ mod instruction;
 mod owner;
 mod plan;
 mod preview;
+mod pull;
 mod repositories;
 mod request;
 mod run;
 mod schedule;
 mod scope;
+mod source_policy;
 mod stage;
+mod step_options;
 mod trigger;
+mod unused;
 
+pub use adjust::{ConfigOptions, LayerTimes};
 pub use commit::timestamp;
 pub use copy::{CopyError, Mtime};
 pub use error::{BuildError, Class, InstructionError};
@@ -34,5 +40,9 @@ pub use image::{Approved, Image, NewLayer, Published};
 pub use owner::{Ids, Owners, UserError};
 pub use plan::{Plan, ResolvedBase, ResolvedPlan, StagePlan, plan};
 pub use preview::preview;
+pub use pull::Pull;
 pub use request::{AddedFile, Context, Layering, NamedContext, RepositoryFile, Request, StepNetwork};
+pub use source_policy::{SourcePolicy, SourcePolicyError};
 pub use stage::{Workshop, build};
+pub use step_options::StepOptions;
+pub use unused::unused_build_args;

@@ -161,6 +161,15 @@ fn group_id(group: &[String], wanted: &str) -> Result<u32, UserError> {
     number.ok_or_else(|| UserError::NoGroup { name: wanted.to_owned() })
 }
 
+/// The numbers of groups that are given by name or number.
+pub(crate) fn groups(root: BorrowedFd<'_>, wanted: &[String]) -> Result<Vec<u32>, UserError> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let group = read(root, "etc/group");
+    wanted.iter().map(|name| group_id(&group, name)).collect()
+}
+
 fn memberships(group: &[String], login: &str) -> Vec<u32> {
     let member_of = |line: &String| {
         let fields: Vec<&str> = line.split(':').collect();

@@ -7,8 +7,10 @@ use dockerfile::{Arguments, Base, Command, Graph, Instruction, Kind, Origin, Spa
 use oci::Platform;
 use transport::{Location, SourceImage, Transports};
 
+use crate::pull::{self, Wanted};
 use crate::request::NamedContext;
 use crate::scope;
+use crate::source_policy::Decision;
 use crate::trigger::{self, Trigger};
 use crate::{BuildError, Event, Observer, Request};
 
@@ -82,7 +84,8 @@ pub fn plan(request: &Request) -> Result<Plan<'_>, BuildError> {
 }
 
 fn needed(request: &Request, stages: &Stages<'_>, graph: &Graph, target: usize) -> Result<Vec<StagePlan>, BuildError> {
-    graph.order(target).into_iter().filter_map(|index| stage_plan(request, stages, graph, index)).collect()
+    let order = if request.builds_unused_stages { (0..=target).collect() } else { graph.order(target) };
+    order.into_iter().filter_map(|index| stage_plan(request, stages, graph, index)).collect()
 }
 
 fn stage_plan(
@@ -274,6 +277,27 @@ impl Resolver<'_> {
         })
     }
 
+    /// The image of a name that means no `--build-context`, if the policy lets it pass.
+    fn named_image(&self, wanted: Wanted<'_>) -> Result<SourceImage, BuildError> {
+        let Wanted { name, span, .. } = wanted;
+        let full_name = |name: &str| {
+            let named = |source| BuildError::Name { name: name.to_owned(), span, source };
+            self.transports.reference(name).map_err(named)
+        };
+        let reference = full_name(name)?;
+        let decision = self.request.source_policy.as_ref().map(|policy| policy.decide(name, &reference));
+        match decision {
+            None | Some(Decision::Allowed) => pull::open(self.transports, wanted, &reference),
+            Some(Decision::Converted(name)) => {
+                pull::open(self.transports, Wanted { name, ..wanted }, &full_name(name)?)
+            }
+            Some(Decision::Denied(number, rule)) => {
+                let (name, rule) = (name.to_owned(), rule.to_owned());
+                Err(BuildError::Denied { name, span, number, rule })
+            }
+        }
+    }
+
     fn image(&mut self, name: &str, span: Span, platform: &Platform) -> Result<Arc<SourceImage>, BuildError> {
         let key = (name.to_owned(), platform.clone());
         if let Some(known) = self.known.get(&key) {
@@ -281,18 +305,20 @@ impl Resolver<'_> {
         }
         let unusable = |why: String| BuildError::Unusable { name: name.to_owned(), span, why };
         let location = match self.named(name) {
-            Some(NamedContext::Image(location)) => location.clone(),
+            Some(NamedContext::Image(location)) => Some(location.clone()),
             Some(NamedContext::Tree(_)) => {
                 return Err(unusable("this build context is a directory, not an image".to_owned()));
             }
-            None => Location::Registry(self.transports.reference(name).map_err(|source| BuildError::Name {
-                name: name.to_owned(),
-                span,
-                source,
-            })?),
+            None => None,
         };
-        let opened = self.transports.open(&location, platform);
-        let image = opened.map_err(|source| BuildError::Base { name: name.to_owned(), span, advice: None, source })?;
+        let wanted = Wanted { name, span, platform, pull: self.request.pull };
+        let image = match location {
+            Some(location) => {
+                let opened = self.transports.open(&location, platform);
+                opened.map_err(|source| BuildError::Base { name: name.to_owned(), span, advice: None, source })?
+            }
+            None => self.named_image(wanted)?,
+        };
         if !image.config.platform().satisfies(platform) {
             let text = format!("{name}: the image is for {}, not for {platform}", image.config.platform());
             (self.observer)(Event::Warning(&text));

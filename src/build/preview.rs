@@ -35,6 +35,8 @@ pub fn preview(plan: &Plan<'_>, parent: &dyn Fn(usize) -> Option<ImageConfig>) -
             }
             (Base::Scratch | Base::Stage(_), _) => (ImageConfig::scratch(&plan.request.platform), BTreeMap::new()),
         };
+        let mut image = image;
+        crate::adjust::begin(&mut image, &plan.request.config);
         let scope = Scope::new(plan.request, &plan.globals, args);
         let mut stage = Stage::new(&stage_plan.label, image, scope, Vec::new());
         for instruction in source.instructions {
@@ -47,6 +49,9 @@ pub fn preview(plan: &Plan<'_>, parent: &dyn Fn(usize) -> Option<ImageConfig>) -
             }
         }
         below = Some(stage);
+    }
+    if let Some(stage) = &mut below {
+        crate::adjust::unset(&mut stage.config.config, &plan.request.config);
     }
     Ok(below.map_or_else(|| ImageConfig::scratch(&plan.request.platform), |stage| stage.config))
 }

@@ -14,7 +14,7 @@ use sandbox::Limit;
 use source::Tree;
 use transport::Location;
 
-use crate::Mtime;
+use crate::{ConfigOptions, LayerTimes, Mtime, Pull, SourcePolicy, StepOptions};
 
 /// A build, with everything from outside already read.
 #[derive(Debug)]
@@ -65,6 +65,18 @@ pub struct Request {
     pub hashes_context: bool,
     /// When the build began, seconds since 1970: files newer than that were written by it.
     pub started: u64,
+    /// When a registry is asked for a base.
+    pub pull: Pull,
+    /// `--source-policy-file`.
+    pub source_policy: Option<SourcePolicy>,
+    /// What the command line says of the image's config and manifest.
+    pub config: ConfigOptions,
+    /// What becomes of file times in new layers.
+    pub layer_times: LayerTimes,
+    /// What the command line says of RUN.
+    pub steps: StepOptions,
+    /// `--skip-unused-stages=false`: all stages up to the target are built.
+    pub builds_unused_stages: bool,
 }
 
 /// Which layers a build makes.

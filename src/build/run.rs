@@ -2,20 +2,17 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dockerfile::{Command, Heredoc, Mount, RunFlags, Security};
 use gateway::{Serving, What};
-use sandbox::{Exit, InjectedFile, Loopback, Network, Step, Stream};
+use sandbox::{Exit, Loopback, Network, Step, Stream};
 
 use crate::instruction::Surroundings;
 use crate::repositories::Repositories;
 use crate::stage::{Failure, Stage};
-use crate::{Event, InstructionError, Observer, Request, StepNetwork, config, copy, owner};
+use crate::{Event, InstructionError, Observer, Request, StepNetwork, config, copy, owner, step_options};
 
-/// The host name every step sees, so that none leaks into an image.
-const HOSTNAME: &str = "stratum-build";
 /// PATH of an image that has none (buildah's and docker's).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Lines of a failed step that are shown again.
@@ -24,9 +21,6 @@ const TAIL_LINES: usize = 40;
 const MAX_REFUSED: usize = 10;
 /// Bytes of one line that are shown again.
 const TAIL_LINE: usize = 2000;
-
-/// Files that are mounted on in a step and must not appear in a layer for it.
-pub(crate) const MOUNT_POINTS: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"];
 
 /// Runs a command in the stage.
 pub(crate) fn run(
@@ -134,46 +128,40 @@ fn refuse_unsupported(flags: &RunFlags, heredocs: &[Heredoc]) -> Result<(), Inst
 }
 
 fn step(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, argv: Vec<String>) -> Result<Step, Failure> {
+    let options = &around.request.steps;
+    let hostname = step_options::hostname(options);
     let cwd = crate::stage::inside("", &stage.config.config.working_dir);
     let (uid, gid, groups, home) = {
         let text = stage.config.config.user.clone();
         let root = stage.root(&around.workshop)?;
         let user = owner::user(root.dir(), &text).map_err(InstructionError::from)?;
         copy::make_directories(root.dir(), &cwd, user.ids, around.workshop.owners)?;
-        (user.ids.uid, user.ids.gid, user.groups, user.home)
+        let mut groups = user.groups;
+        groups.extend(owner::groups(root.dir(), &options.groups).map_err(InstructionError::from)?);
+        (user.ids.uid, user.ids.gid, groups, user.home)
     };
     let mut env = stage.scope.run_env(&stage.config.config);
-    for (name, value) in [("PATH", DEFAULT_PATH), ("HOME", home.as_str()), ("HOSTNAME", HOSTNAME)] {
+    for (name, value) in [("PATH", DEFAULT_PATH), ("HOME", home.as_str()), ("HOSTNAME", hostname)] {
         if !env.iter().any(|(known, _)| known == name) {
             env.push((name.to_owned(), value.to_owned()));
         }
     }
     let os = OsString::from;
-    Ok(Step {
+    let mut step = Step {
         argv: argv.into_iter().map(os).collect(),
         env: env.into_iter().map(|(name, value)| (os(name), os(value))).collect(),
         cwd,
         uid,
         gid,
         groups,
-        hostname: HOSTNAME.to_owned(),
-        files: files(around),
+        hostname: hostname.to_owned(),
+        files: step_options::files(around.request),
         limits: around.request.limits.clone(),
         timeout: around.request.step_timeout,
         ..Step::default()
-    })
-}
-
-fn files(around: &Surroundings<'_, '_, '_>) -> Vec<InjectedFile> {
-    let request = around.request;
-    let file = |target: PathBuf, contents: &[u8]| InjectedFile { target, contents: contents.to_vec(), mode: 0o644 };
-    let mut hosts = request.hosts.clone();
-    hosts.extend_from_slice(format!("\n127.0.0.1 {HOSTNAME}\n::1 {HOSTNAME}\n").as_bytes());
-    vec![
-        file("/etc/resolv.conf".into(), &request.resolv_conf),
-        file("/etc/hosts".into(), &hosts),
-        file("/etc/hostname".into(), format!("{HOSTNAME}\n").as_bytes()),
-    ]
+    };
+    step_options::apply(&mut step, options);
+    Ok(step)
 }
 
 /// The last lines of what a step wrote.

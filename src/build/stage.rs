@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dockerfile::Base;
 use dockerfile::Instruction;
 use gateway::Gateway;
 use oci::ImageConfig;
@@ -13,6 +14,7 @@ use sandbox::{Cancel, Root, RootSpec};
 use store::Store;
 use transport::{Location, SourceImage, Transports};
 
+use crate::adjust::{self, Inherited};
 use crate::plan::{ResolvedBase, ResolvedPlan, StagePlan};
 use crate::scope::Scope;
 use crate::{BuildError, Event, Image, Layering, Observer, Owners, Request, added, base, instruction, schedule};
@@ -75,6 +77,8 @@ pub(crate) struct Stage<'r> {
     pub(crate) has_cmd: bool,
     /// The position in the history of the last instruction that may have changed files.
     pub(crate) changed_at: Option<usize>,
+    /// What it has of its base beside the config.
+    pub(crate) inherited: Inherited,
 }
 
 /// The stages that are done, by number.
@@ -161,9 +165,11 @@ impl<'p> Builder<'_, 'p, '_, '_> {
     fn start(&self, base: &ResolvedBase) -> Stage<'p> {
         let request = self.plan.plan().request;
         let mut args = BTreeMap::new();
-        let (config, chain) = match base {
+        let mut inherited = Inherited::default();
+        let (mut config, chain) = match base {
             ResolvedBase::Scratch => (ImageConfig::scratch(&request.platform), Vec::new()),
             ResolvedBase::Image(image) => {
+                inherited = self.inherit(image);
                 let layers = 0..image.manifest.layers.len();
                 let link = |position| Link::Base { image: Arc::clone(image), position };
                 (image.config.clone(), layers.map(link).collect())
@@ -171,14 +177,27 @@ impl<'p> Builder<'_, 'p, '_, '_> {
             ResolvedBase::Stage(index) => match self.done.get(index) {
                 Some(below) => {
                     args = below.scope.args();
-                    (below.config.clone(), below.whole_chain())
+                    inherited = below.inherited.clone();
+                    let mut config = below.config.clone();
+                    adjust::unset(&mut config.config, &request.config);
+                    (config, below.whole_chain())
                 }
                 // The order of the plan puts it first.
                 None => (ImageConfig::scratch(&request.platform), Vec::new()),
             },
         };
+        adjust::begin(&mut config, &request.config);
         let scope = Scope::new(request, &self.plan.plan().globals, args);
-        Stage::new(&self.stage_plan.label, config, scope, chain)
+        Stage { inherited, ..Stage::new(&self.stage_plan.label, config, scope, chain) }
+    }
+
+    /// What the stage has of a base image beside its config.
+    fn inherit(&self, image: &SourceImage) -> Inherited {
+        let name = match &self.stage_plan.base {
+            Base::Image(name) => name.as_str(),
+            Base::Stage(_) | Base::Scratch => "",
+        };
+        Inherited::of(name, &image.descriptor, &image.manifest, &image.config)
     }
 }
 
@@ -194,6 +213,7 @@ impl<'r> Stage<'r> {
             root: None,
             has_cmd: false,
             changed_at: None,
+            inherited: Inherited::default(),
         }
     }
 }
@@ -315,7 +335,7 @@ fn make_stubs(workshop: &Workshop<'_>) -> Result<PathBuf, BuildError> {
     let directory = store::open_directory(&workshop.store.path(&stubs));
     let directory = directory.map_err(failed("open the folder of a stage"))?;
     open_to_all(&workshop.store.path(&stubs));
-    let files = crate::run::MOUNT_POINTS.map(Path::new);
+    let files = crate::step_options::mount_points(&workshop.request.steps);
     // An image without the directory shall not get one for what only steps see.
     let repositories = [Path::new(crate::repositories::DIRECTORY)];
     let directories = if workshop.request.repositories.is_empty() { &[][..] } else { &repositories[..] };

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(of("RUN a \\\n  b").unwrap().len(), 1);
         for (text, why) in [
             ("RUN a\nRUN b", "is not one instruction"),
-            ("", "is not one instruction"),
+            ("", "has no instructions"),
             ("FROM x", "is not allowed"),
             ("ONBUILD RUN x", "is not allowed"),
             ("NONSENSE x", "cannot be read"),

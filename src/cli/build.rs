@@ -1,10 +1,15 @@
 //! `stratum build`.
 
+mod config_options;
 mod dry_run;
+mod foreign;
 mod job;
+mod log_options;
 mod outputs;
 mod prepare;
 mod recording;
+mod source_options;
+mod step_options;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -19,8 +24,13 @@ use crate::progress::{Progress, Style};
 use crate::registries::RegistryArguments;
 use crate::site;
 use crate::{output, session, summary};
+use config_options::ConfigArguments;
+use foreign::ForeignArguments;
 use job::Job;
+use log_options::LogArguments;
 use prepare::Settings;
+use source_options::SourceArguments;
+use step_options::StepArguments;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -60,9 +70,9 @@ pub(crate) struct Arguments {
     /// Leave out of the context what this file says, instead of .containerignore or .dockerignore
     #[arg(long, value_name = "FILE")]
     ignorefile: Option<PathBuf>,
-    /// The media types to write
-    #[arg(long, value_enum, default_value_t = FormatName::Oci)]
-    format: FormatName,
+    /// The media types to write; oci where $BUILDAH_FORMAT says nothing
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
     /// How to compress new layers: gzip, zstd or none, with a level if need be
     #[arg(long, value_name = "NAME[:LEVEL]", default_value = "gzip")]
     compression: String,
@@ -81,8 +91,8 @@ pub(crate) struct Arguments {
     /// Attach the record to the pushed image, as a referrer
     #[arg(long)]
     push_record: bool,
-    /// The network of RUN steps; host without a site's configuration, gateway with one
-    #[arg(long, value_enum)]
+    /// The network of RUN steps: host, none or gateway; host without a site's configuration, gateway with one
+    #[arg(long, visible_alias = "net", value_name = "NAME", value_parser = NetworkName::parse)]
     network: Option<NetworkName>,
     /// Let RUN steps reach this host through the gateway: NAME, *.DOMAIN, NAME:PORT
     #[arg(long, value_name = "HOST")]
@@ -113,6 +123,23 @@ pub(crate) struct Arguments {
     squash: bool,
     #[command(flatten)]
     registry: RegistryArguments,
+    #[command(flatten)]
+    sources: SourceArguments,
+    #[command(flatten)]
+    image: ConfigArguments,
+    #[command(flatten)]
+    steps: StepArguments,
+    #[command(flatten)]
+    log: LogArguments,
+    #[command(flatten)]
+    foreign: ForeignArguments,
+}
+
+impl Arguments {
+    /// How progress is shown.
+    fn style(&self) -> Style {
+        if self.log.quiet { Style::Quiet } else { self.progress }
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -121,8 +148,10 @@ enum FormatName {
     Docker,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug)]
 enum NetworkName {
+    /// As if nothing had been said
+    Default,
     /// The machine's
     Host,
     /// Loopback only
@@ -131,12 +160,26 @@ enum NetworkName {
     Gateway,
 }
 
-impl From<NetworkName> for StepNetwork {
-    fn from(name: NetworkName) -> Self {
-        match name {
-            NetworkName::Host => Self::Host,
-            NetworkName::None => Self::None,
-            NetworkName::Gateway => Self::Gateway,
+impl NetworkName {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "" | "default" => Ok(Self::Default),
+            "host" => Ok(Self::Host),
+            "none" => Ok(Self::None),
+            "gateway" => Ok(Self::Gateway),
+            _ => Err("steps cannot have a network of their own with a way out (bridge, private, pasta, ns:…), which \
+                takes privilege; there are host (the builder's), none (loopback only) and gateway (allowed hosts only)"
+                .to_owned()),
+        }
+    }
+
+    /// The network that is demanded, if one is.
+    fn demanded(self) -> Option<StepNetwork> {
+        match self {
+            Self::Default => None,
+            Self::Host => Some(StepNetwork::Host),
+            Self::None => Some(StepNetwork::None),
+            Self::Gateway => Some(StepNetwork::Gateway),
         }
     }
 }
@@ -153,12 +196,14 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &Registry) -> Result<(), Failure> {
     let start = Instant::now();
     let clock = || start.elapsed();
+    arguments.foreign.check()?;
     let configuration = site::read(arguments.config.as_deref())?;
     let settings = Settings::read(arguments, environment, &configuration)?;
+    arguments.log.open(&settings.platform)?;
     let lineup = registry.choose(&configuration.site, &settings.wanted);
     let lineup = lineup.map_err(|error| failure::of_plugin(&error, None))?;
-    if arguments.progress.is_for_people() {
-        configuration.notes.iter().chain(&lineup.notes).for_each(|note| output::note(note));
+    if arguments.style().is_for_people() {
+        configuration.notes.iter().chain(&lineup.notes).chain(&settings.notes).for_each(|note| output::note(note));
     }
     let place = arguments.store.as_deref();
     let session = session::open(settings.isolation, place, settings.registries.clone(), environment)?;
@@ -170,7 +215,7 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
         settings: &settings,
         session: &session,
         recorder: &recorder,
-        progress: &Progress::new(arguments.progress, start),
+        progress: &Progress::new(arguments.style(), start),
         start,
     };
     let mut run = Run::new(&configuration.site, &lineup, &recorder, Clock(&clock));
@@ -206,7 +251,7 @@ fn finish(
     };
     result?;
     let Some(published) = published else { return left };
-    if job.arguments.progress.is_for_people() {
+    if job.arguments.style().is_for_people() {
         summary::print(&job.recorder.record(), published, job.start.elapsed());
     }
     output::result(&published.digest.to_string());

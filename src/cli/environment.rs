@@ -32,6 +32,17 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// A variable that is set, perhaps to nothing.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// All variables whose names begin with `prefix`, by name.
+    pub(crate) fn beginning_with(&self, prefix: &str) -> Vec<(String, String)> {
+        let variables = self.variables.iter().filter(|(name, _)| name.starts_with(prefix));
+        variables.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
     }

@@ -12,7 +12,6 @@ use source::{DOCKERFILES, Tree};
 use transport::Location;
 
 use crate::diagnostic;
-use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 
 /// Bytes of any file read whole here.
@@ -122,15 +121,6 @@ pub(crate) fn named_context(text: &str) -> Result<(String, NamedContext), Failur
         None => NamedContext::Tree(Arc::new(self::context(Path::new(value), Path::new("Dockerfile"), None)?)),
     };
     Ok((name.to_owned(), context))
-}
-
-/// `--build-arg NAME[=VALUE]`: without a value it is the environment's, and nothing where that has none.
-pub(crate) fn build_args(texts: &[String], environment: &Environment) -> Vec<(String, String)> {
-    let arg = |text: &String| match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => Some((text.clone(), environment.get(text)?.to_owned())),
-    };
-    texts.iter().filter_map(arg).collect()
 }
 
 /// `NAME=VALUE` of `--label` and `--annotation`.

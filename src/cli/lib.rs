@@ -10,6 +10,7 @@ mod doctor;
 mod environment;
 mod examine;
 mod failure;
+mod help;
 mod inputs;
 mod inspect;
 mod output;
@@ -20,10 +21,11 @@ mod session;
 mod site;
 mod size;
 mod summary;
+mod values;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use crate::environment::Environment;
 use crate::failure::Status;
@@ -44,7 +46,7 @@ enum Command {
     /// Build an image from a Dockerfile
     Build(Box<build::Arguments>),
     /// List an image's packages with the verdict on each signature
-    Inspect(inspect::Arguments),
+    Inspect(Box<inspect::Arguments>),
     /// Look into the Dockerfile language: parse, expand, ignore
     #[command(subcommand)]
     Dockerfile(dockerfile::Command),
@@ -68,7 +70,8 @@ const EXIT_CODES: &str = "Exit codes:
 /// Runs the program with the plugins it is given and returns its exit status.
 #[must_use]
 pub fn main(registry: &pipeline::Registry) -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let matches = help::command::<Arguments>().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };

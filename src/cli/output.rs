@@ -2,8 +2,10 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program prints")]
 
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -15,25 +17,52 @@ pub(crate) fn result(text: &str) {
     drop(writeln!(stdout, "{text}"));
 }
 
-/// A line for people, on stderr.
+/// Where lines for people go instead of stderr, once it is set.
+static LOG: OnceLock<Mutex<File>> = OnceLock::new();
+
+/// Sends lines for people to `file` from now on. Only the first call counts.
+pub(crate) fn log_to(file: File) {
+    // A process writes one log.
+    drop(LOG.set(Mutex::new(file)));
+}
+
+/// Writes to the log file, else to stderr.
+#[derive(Debug)]
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match LOG.get() {
+            Some(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write(bytes),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A line for people, on stderr or in the log file.
 pub(crate) fn note(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    drop(writeln!(stderr, "{text}"));
+    // Nobody could be told that telling failed.
+    drop(Log.write_all(format!("{text}\n").as_bytes()));
 }
 
 /// Whether people watch stderr.
 pub(crate) fn has_terminal() -> bool {
-    std::io::stderr().is_terminal()
+    io::stderr().is_terminal()
 }
 
+/// A failure, on stderr and in the log file where there is one.
 pub(crate) fn failure(failure: &Failure) {
-    if failure.is_drawn {
-        eprintln!("{}", failure.text);
-    } else {
-        eprintln!("error: {}", failure.text);
-    }
+    let mut text = if failure.is_drawn { failure.text.clone() } else { format!("error: {}", failure.text) };
     if let Some(help) = &failure.help {
-        eprintln!("help: {help}");
+        text = format!("{text}\nhelp: {help}");
+    }
+    eprintln!("{text}");
+    if LOG.get().is_some() {
+        note(&text);
     }
 }
 
@@ -50,6 +79,6 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 
 pub(crate) fn start_log(is_verbose: bool) {
     let level = if is_verbose { LevelFilter::DEBUG } else { LevelFilter::WARN };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(is_verbose);
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(|| Log).with_target(is_verbose);
     log.without_time().with_ansi(has_terminal()).init();
 }

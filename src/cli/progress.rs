@@ -16,6 +16,7 @@ use crate::size;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Style {
     /// One line per event
+    #[value(alias = "tty")]
     Auto,
     /// One line per event
     Plain,

@@ -1,9 +1,10 @@
 //! How registries, repositories and other servers are reached: TLS, proxies, credentials, mirrors.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gateway::{HostCredentials, HostRule, RepositoryHosts, Rules};
-use http::{CaBundle, ClientOptions, Proxies, Secret, Tls};
+use http::{CaBundle, ClientOptions, Proxies, Retry, Secret, Tls};
 use pipeline::site::{HostLogin, Site};
 use registry::{Credentials, Options, RegistriesConf};
 
@@ -51,20 +52,24 @@ pub(crate) fn options(
             .map(|path| bundle(path))
             .collect::<Result<_, _>>()?,
         proxies,
+        retry: arguments.retries(),
         ..ClientOptions::default()
     };
     let mut certs_d = arguments.cert_dir.clone();
     certs_d.extend(environment.path("HOME").map(|home| home.join(".config/containers/certs.d")));
     certs_d.extend(CERTS_D.map(PathBuf::from));
     let credentials = credentials(arguments, environment, site)?;
-    Ok(Options { tls, credentials, http, conf: conf(environment, site)?, certs_d })
+    Ok(Options { tls, credentials, http, conf: conf(arguments, environment, site)?, certs_d })
 }
 
 /// registries.conf with its drop-ins (containers-registries.conf(5)), and what the site says of its registries.
-fn conf(environment: &Environment, site: &Site) -> Result<RegistriesConf, Failure> {
+fn conf(arguments: &RegistryArguments, environment: &Environment, site: &Site) -> Result<RegistriesConf, Failure> {
     let mut conf = RegistriesConf::default();
-    for path in conf_files(environment) {
-        let Some(bytes) = read_if_there(&path, "registries.conf")? else { continue };
+    for path in conf_files(arguments, environment) {
+        let is_demanded = arguments.registries_conf.as_ref() == Some(&path);
+        let found =
+            if is_demanded { Some(read(&path, "registries.conf")?) } else { read_if_there(&path, "registries.conf")? };
+        let Some(bytes) = found else { continue };
         let label = path.display().to_string();
         let text = String::from_utf8_lossy(&bytes);
         let later = RegistriesConf::parse(&label, &text).map_err(|error| Failure::of(Status::Usage, &error))?;
@@ -77,10 +82,10 @@ fn conf(environment: &Environment, site: &Site) -> Result<RegistriesConf, Failur
 }
 
 /// The file that counts, then its drop-ins.
-fn conf_files(environment: &Environment) -> Vec<PathBuf> {
+fn conf_files(arguments: &RegistryArguments, environment: &Environment) -> Vec<PathBuf> {
     let own = environment.path("XDG_CONFIG_HOME").or_else(|| Some(environment.path("HOME")?.join(".config")));
     let own = own.map(|config| config.join("containers/registries.conf"));
-    let demanded = environment.path("CONTAINERS_REGISTRIES_CONF");
+    let demanded = arguments.registries_conf.clone().or_else(|| environment.path("CONTAINERS_REGISTRIES_CONF"));
     let is_demanded = demanded.is_some();
     let file = demanded.or_else(|| own.clone().filter(|path| path.exists()));
     let file = file.unwrap_or_else(|| PathBuf::from(REGISTRIES_CONF));
@@ -161,6 +166,27 @@ pub(crate) struct RegistryArguments {
     /// Trust the certificates in this PEM file too
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Vec<PathBuf>,
+    /// Ask a server that fails this often again
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
+    retry: Option<u16>,
+    /// Wait this long before asking again, such as 2s
+    #[arg(long, value_name = "DURATION", value_parser = crate::values::duration)]
+    retry_delay: Option<Duration>,
+    /// Read this registries.conf instead of the machine's and the user's
+    #[arg(long, value_name = "FILE")]
+    registries_conf: Option<PathBuf>,
+}
+
+impl RegistryArguments {
+    /// How a server that fails is asked again: buildah's three times and two seconds where only the other is given.
+    fn retries(&self) -> Retry {
+        let usual = Retry::default();
+        if self.retry.is_none() && self.retry_delay.is_none() {
+            return usual;
+        }
+        let delay = self.retry_delay.unwrap_or(Duration::from_secs(2));
+        Retry { delays: vec![delay; usize::from(self.retry.unwrap_or(3))], ..usual }
+    }
 }
 
 fn credentials(arguments: &RegistryArguments, environment: &Environment, site: &Site) -> Result<Credentials, Failure> {

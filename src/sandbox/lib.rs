@@ -10,6 +10,7 @@
 //! the step it runs.
 
 mod cancel;
+mod capability;
 mod doctor;
 
 mod enter;
@@ -29,6 +30,7 @@ mod step;
 mod targets;
 
 pub use cancel::Cancel;
+pub use capability::{Capabilities, Capability, CapabilityError, Privileges};
 pub use doctor::{Facility, RungReport, Verdict, doctor};
 
 pub use enter::{EnterError, EnterOptions, Entered, enter};

@@ -73,6 +73,9 @@ const SAFE: u64 = Attributes::NO_SUID | Attributes::NO_DEV | Attributes::NO_EXEC
 /// Devices of the machine that a step gets; all but the first may be missing.
 const DEVICE_NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
+/// Bytes of /dev/shm (containers.conf(5), shm_size).
+const USUAL_SHARED_MEMORY: u64 = 64 << 20;
+
 /// Links that programs expect in /dev.
 const DEVICE_LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -105,12 +108,14 @@ pub(crate) struct Mounts<'a> {
     pub(crate) network: &'a Network,
     /// Whether group 5, `tty`, exists inside.
     pub(crate) has_tty_group: bool,
+    /// Bytes of /dev/shm, if they are not the usual.
+    pub(crate) shm_size: Option<u64>,
 }
 
 /// Everything that is mounted before the root is entered.
 pub(crate) fn plan_mounts(mounts: &Mounts<'_>) -> Vec<Planned> {
     let mut plan = plan_files(mounts.points);
-    plan.extend(plan_devices(mounts.has_tty_group));
+    plan.extend(plan_devices(mounts));
     plan.push(plan_proc());
     plan.push(plan_sys(mounts.network));
     plan.extend(plan_masks());
@@ -182,7 +187,7 @@ fn plan_files(points: &[Point]) -> Vec<Planned> {
     plan
 }
 
-fn plan_devices(has_tty_group: bool) -> Vec<Planned> {
+fn plan_devices(mounts: &Mounts<'_>) -> Vec<Planned> {
     let options = [("mode", "0755"), ("size", "65536")];
     let devices = new_mount("tmpfs", &options, Attributes::NO_SUID, slot::DEVICES);
     let mut plan = vec![
@@ -206,18 +211,19 @@ fn plan_devices(has_tty_group: bool) -> Vec<Planned> {
         let op = FileOp::MakeSymlink { at: DEVICES, path: c(name), target: c(target) };
         plan.push(Planned::new(op, format!("link /dev/{name}")));
     }
-    plan.extend(plan_device_file_systems(has_tty_group));
+    plan.extend(plan_device_file_systems(mounts));
     plan
 }
 
-fn plan_device_file_systems(has_tty_group: bool) -> Vec<Planned> {
+fn plan_device_file_systems(mounts: &Mounts<'_>) -> Vec<Planned> {
     let directory = |name: &str| -> Op { FileOp::MakeDirectory { at: DEVICES, path: c(name), mode: 0o755 }.into() };
     let mut terminals = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
-    if has_tty_group {
+    if mounts.has_tty_group {
         terminals.push(("gid", "5"));
     }
     let no_exec = Attributes::NO_SUID | Attributes::NO_EXEC;
-    let shared = [("mode", "1777"), ("size", "67108864")];
+    let size = mounts.shm_size.unwrap_or(USUAL_SHARED_MEMORY).to_string();
+    let shared = [("mode", "1777"), ("size", size.as_str())];
     vec![
         Planned::new(directory("pts"), "make /dev/pts"),
         Planned::new(
@@ -362,7 +368,7 @@ mod tests {
     use super::*;
 
     fn plan(points: &[Point], network: &Network) -> Vec<Planned> {
-        plan_mounts(&Mounts { points, network, has_tty_group: true })
+        plan_mounts(&Mounts { points, network, has_tty_group: true, shm_size: None })
     }
 
     fn file(target: &str, contents: &str) -> Point {

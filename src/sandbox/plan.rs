@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use sys::{FileOp, Handle, MountOp, Op, ProcessOp, Program, Strings};
 
+use crate::capability::Privileges;
 use crate::ids::IdMaps;
 use crate::mounts::{Mounts, Planned, Point, plan_mounts};
 use crate::seccomp::{Owners, plan_filter};
@@ -106,6 +107,7 @@ fn plan_setup(inputs: &Inputs<'_>) -> Vec<Planned> {
         points: inputs.points,
         network: &inputs.step.network,
         has_tty_group: inputs.ids.has_gid(5),
+        shm_size: inputs.step.shm_size,
     }));
     if !inputs.step.hostname.is_empty() {
         let name = inputs.step.hostname.clone().into_bytes();
@@ -155,14 +157,13 @@ fn plan_command(inputs: &Inputs<'_>) -> Result<Vec<Planned>, ZeroByte> {
 /// Capabilities, filter and ids, in the only order that works: the bounding set needs SETPCAP, a
 /// filter without no_new_privs needs SYS_ADMIN, and a user other than root has neither.
 fn plan_identity(step: &Step, ids: &IdMaps) -> Vec<Planned> {
-    let mut plan = vec![Planned::new(ProcessOp::KeepBounding(CAPABILITIES), "drop capabilities")];
+    let capabilities = step.capabilities.of(CAPABILITIES);
+    let mut plan = vec![Planned::new(ProcessOp::KeepBounding(capabilities), "drop capabilities")];
     let is_single = ids.is_single();
-    let owners = if is_single {
+    if is_single || step.privileges == Privileges::Fixed {
         plan.push(Planned::new(ProcessOp::NoNewPrivileges, "set no_new_privs"));
-        Owners::Forged
-    } else {
-        Owners::Real
-    };
+    }
+    let owners = if is_single { Owners::Forged } else { Owners::Real };
     plan.push(Planned::new(ProcessOp::Filter(plan_filter(owners)), "install the seccomp filter"));
     // With one id there is nobody else to be, and groups were given up with the map.
     if !is_single {
@@ -171,7 +172,7 @@ fn plan_identity(step: &Step, ids: &IdMaps) -> Vec<Planned> {
         plan.push(Planned::new(ProcessOp::Group(gid), format!("become group {gid}")));
         plan.push(Planned::new(ProcessOp::User(uid), format!("become user {uid}")));
     }
-    let keep = if step.uid == 0 || is_single { CAPABILITIES } else { 0 };
+    let keep = if step.uid == 0 || is_single { capabilities } else { 0 };
     plan.push(Planned::new(ProcessOp::KeepCapabilities(keep), "drop capabilities"));
     plan
 }

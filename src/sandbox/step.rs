@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Loopback;
+use crate::{Capabilities, Loopback, Privileges};
 
 /// One command to run in a root.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +39,12 @@ pub struct Step {
     pub limits: Vec<Limit>,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Bytes of /dev/shm; none means 64 MiB.
+    pub shm_size: Option<u64>,
+    /// What it has of root's power beside the usual.
+    pub capabilities: Capabilities,
+    /// Whether it can gain any by executing a program.
+    pub privileges: Privileges,
 }
 
 /// Something mounted for one step.
@@ -130,9 +136,34 @@ pub enum Resource {
     Processes,
     /// Bytes of stack.
     Stack,
+    /// Bytes of initialised data and heap.
+    Data,
+    /// Locks on files; the kernel no longer counts them.
+    Locks,
+    /// Bytes that are locked into memory.
+    LockedMemory,
+    /// Bytes in message queues.
+    MessageQueues,
+    /// The ceiling of niceness, counted upwards from 1.
+    Nice,
+    /// Bytes of resident memory; the kernel no longer looks at it.
+    ResidentSet,
+    /// The highest real-time priority.
+    RealTimePriority,
+    /// Microseconds of real-time processor use without a system call that waits.
+    RealTimeMicroseconds,
+    /// Signals that are waiting.
+    PendingSignals,
 }
 
 impl Resource {
+    /// The most a step can have of it: this process's own hard limit, `u64::MAX` for none.
+    #[must_use]
+    pub fn ceiling(self) -> u64 {
+        // A resource the kernel does not know limits nothing.
+        sys::limit(self.number()).map_or(u64::MAX, |(_, hard)| hard)
+    }
+
     pub(crate) fn number(self) -> u32 {
         // The GNU C library gives these constants a type of their own, `u32`; others an `int`.
         #[allow(clippy::unnecessary_cast, reason = "a cast only with some C libraries")]
@@ -144,6 +175,15 @@ impl Resource {
             Self::OpenFiles => libc::RLIMIT_NOFILE,
             Self::Processes => libc::RLIMIT_NPROC,
             Self::Stack => libc::RLIMIT_STACK,
+            Self::Data => libc::RLIMIT_DATA,
+            Self::Locks => libc::RLIMIT_LOCKS,
+            Self::LockedMemory => libc::RLIMIT_MEMLOCK,
+            Self::MessageQueues => libc::RLIMIT_MSGQUEUE,
+            Self::Nice => libc::RLIMIT_NICE,
+            Self::ResidentSet => libc::RLIMIT_RSS,
+            Self::RealTimePriority => libc::RLIMIT_RTPRIO,
+            Self::RealTimeMicroseconds => libc::RLIMIT_RTTIME,
+            Self::PendingSignals => libc::RLIMIT_SIGPENDING,
         }) as u32;
         number
     }

@@ -234,7 +234,7 @@ fn usage_mistakes_end_with_2() {
         (vec!["build", "-o", "containers-storage:x", &context], "transport `containers-storage` is not supported"),
         (vec!["build", "--keys", "/nowhere/key.asc", &context], "/nowhere/key.asc"),
         (vec!["build", "--compression", "lzma", &context], "expected gzip, zstd or none"),
-        (vec!["build", "--isolation", "chroot", &context], "is no isolation"),
+        (vec!["build", "--isolation", "hyperv", &context], "is no isolation"),
     ] {
         scratch.stratum(&arguments).run().expect(2).says(text);
     }

@@ -89,7 +89,7 @@ impl Job<'_> {
             deadline: None,
             with_submodules: false,
         };
-        if self.arguments.progress.is_for_people() {
+        if self.arguments.style().is_for_people() {
             output::note(&format!("fetching {url}"));
         }
         std::fs::create_dir(&folder).map_err(|error| {
@@ -131,7 +131,7 @@ impl Job<'_> {
     }
 
     fn say_rung(&self) {
-        if !self.arguments.progress.is_for_people() {
+        if !self.arguments.style().is_for_people() {
             return;
         }
         let entered = &self.session.entered;
@@ -150,7 +150,9 @@ impl Job<'_> {
         let options = registries::gateway(&self.arguments.allow_host, &self.configuration.site, &self.session.http)?;
         let gateway = Gateway::new(options, Arc::clone(self.session.transports.store()));
         let gateway = gateway.map_err(|error| Failure::of(Status::Usage, &error))?;
-        prepared.request.run_env = gateway.environment();
+        if self.arguments.steps.http_proxy {
+            prepared.request.run_env = gateway.environment();
+        }
         prepared.request.resolv_conf = b"# Names are resolved by the gateway.\n".to_vec();
         Ok(Some(gateway))
     }
@@ -184,7 +186,7 @@ impl Job<'_> {
     /// What plugins changed, and what they are not content with.
     fn say_edits(&self) {
         let record = self.recorder.record();
-        if self.arguments.progress.is_for_people() && !self.arguments.dry_run {
+        if self.arguments.style().is_for_people() && !self.arguments.dry_run {
             for edit in &record.edits {
                 output::note(&format!("{}: {} {}: {}", edit.plugin, edit.kind, edit.subject, edit.reason));
             }
@@ -206,6 +208,11 @@ impl Job<'_> {
             self.progress.event(event);
         };
         let plan: Plan<'_> = ::build::plan(request).map_err(|error| drawn(&error))?;
+        let unused = ::build::unused_build_args(request);
+        if !unused.is_empty() {
+            let text = format!("one or more build args were not consumed: [{}]", unused.join(" "));
+            observer(Event::Warning(&text));
+        }
         let resolved = plan.resolve(&self.session.transports, &observer).map_err(|error| drawn(&error))?;
         let executed = Executed {
             digest: oci::Digest::of(resolved.dockerfile.as_bytes()).to_string(),

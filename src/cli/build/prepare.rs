@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ::build::{Layering, Mtime, RepositoryFile, Request, StepNetwork};
+use ::build::{Layering, Mtime, RepositoryFile, Request, SourcePolicy, StepNetwork, StepOptions};
+use dockerfile::Dockerfile;
+use dockerfile::edit::EditError;
 use oci::Platform;
 use oci::layer::CompressOptions;
 use oci::manifest::{Compression, Format};
@@ -12,7 +14,7 @@ use pipeline::site::{Limits, Site};
 use rpm::Keyring;
 use sandbox::{Isolation, Limit, Resource};
 
-use super::{Arguments, FormatName, outputs};
+use super::{Arguments, FormatName, NetworkName, config_options, outputs};
 use crate::environment::Environment;
 use crate::failure::{Failure, Status};
 use crate::inputs::{self, Parsed};
@@ -30,6 +32,10 @@ pub(super) struct Settings {
     pub(super) network: StepNetwork,
     pub(super) platform: Platform,
     pub(super) compression: CompressOptions,
+    pub(super) source_policy: Option<SourcePolicy>,
+    pub(super) steps: StepOptions,
+    /// What a user should know of how options were taken.
+    pub(super) notes: Vec<String>,
 }
 
 impl Settings {
@@ -48,10 +54,13 @@ impl Settings {
             Some((paths, keyring))
         };
         let isolation = arguments.isolation.as_deref().or(site.sandbox.isolation.as_deref()).unwrap_or("auto");
+        let mut notes = arguments.steps.notes();
+        let isolation = own_isolation(isolation, &mut notes);
         let platform = match &arguments.platform {
             Some(text) => text.parse().map_err(|error: oci::platform::PlatformError| usage(&error))?,
-            None => Platform::host(),
+            None => arguments.sources.platform()?,
         };
+        let network = network(arguments, configuration);
         let wanted = Wanted {
             has_keys: keys.is_some(),
             names: outputs::names(arguments)?,
@@ -63,9 +72,12 @@ impl Settings {
             isolation: isolation.parse::<Isolation>().map_err(|error| usage(&error))?,
             wanted,
             keys,
-            network: network(arguments, configuration),
+            network,
             platform,
             compression: compression(arguments)?,
+            source_policy: arguments.sources.source_policy()?,
+            steps: arguments.steps.options(network)?,
+            notes,
         })
     }
 }
@@ -81,8 +93,9 @@ pub(super) fn key_paths(arguments: &Arguments, site: &Site) -> Vec<PathBuf> {
 /// The network of steps: as demanded, as configured, else the gateway where there is a configuration.
 fn network(arguments: &Arguments, configuration: &Configuration) -> StepNetwork {
     use pipeline::site::Mode;
-    match (arguments.network, configuration.site.network.mode, &configuration.path) {
-        (Some(name), _, _) => name.into(),
+    let demanded = arguments.network.and_then(NetworkName::demanded);
+    match (demanded, configuration.site.network.mode, &configuration.path) {
+        (Some(network), _, _) => network,
         (None, Some(Mode::Host), _) => StepNetwork::Host,
         (None, Some(Mode::None), _) => StepNetwork::None,
         (None, Some(Mode::Gateway), _) | (None, None, Some(_)) => StepNetwork::Gateway,
@@ -119,17 +132,19 @@ pub(super) fn read(
 ) -> Result<Prepared, Failure> {
     let directory = &fetched.directory;
     let Parsed { path, dockerfile } = inputs::dockerfile(directory, arguments.file.as_deref())?;
+    let written = dockerfile.text.clone();
+    let dockerfile = edited(arguments, environment, dockerfile)?;
     let tree = inputs::context(directory, &path, arguments.ignorefile.as_deref())?;
-    let (epoch, is_commit) = epoch(arguments, environment, fetched, &tree)?;
+    let mut build_args = arguments.sources.build_args(&arguments.build_arg, environment)?;
+    let (epoch, is_commit) = epoch(arguments, environment, (fetched, &tree), &mut build_args)?;
     let contexts = arguments.build_context.iter().map(|text| inputs::named_context(text));
     let shown = path.strip_prefix(directory).ok().filter(|_| fetched.clone.is_some());
-    let written = dockerfile.text.clone();
     let request = Request {
         dockerfile,
         context: inputs::tree(tree),
         context_mtime: mtime(epoch, is_commit),
         contexts: contexts.collect::<Result<BTreeMap<_, _>, Failure>>()?,
-        build_args: inputs::build_args(&arguments.build_arg, environment).into_iter().collect(),
+        build_args,
         target: arguments.target.clone(),
         platform: settings.platform.clone(),
         labels: inputs::pairs(&arguments.label),
@@ -137,15 +152,12 @@ pub(super) fn read(
         repositories: repositories(arguments, http)?,
         added: Vec::new(),
         network: settings.network,
-        limits: limits(&site.sandbox.limits),
+        limits: limits(&site.sandbox.limits, arguments.steps.limits()),
         step_timeout: site.network.step_timeout,
-        run_env: environment.proxies(),
-        resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        run_env: if arguments.steps.http_proxy { environment.proxies() } else { Vec::new() },
+        resolv_conf: arguments.steps.resolv_conf(&std::fs::read("/etc/resolv.conf").unwrap_or_default()),
         hosts: std::fs::read("/etc/hosts").unwrap_or_default(),
-        format: match arguments.format {
-            FormatName::Oci => Format::Oci,
-            FormatName::Docker => Format::Docker,
-        },
+        format: format(arguments, environment)?,
         layering: layering(arguments),
         compression: settings.compression.clone(),
         epoch,
@@ -153,6 +165,12 @@ pub(super) fn read(
         hashes_context: fetched.fact.commit.is_none() && (arguments.record.is_some() || arguments.push_record),
         // File times come from a clock that may lag a tick behind.
         started: environment.now.saturating_sub(1),
+        pull: arguments.sources.pull(arguments.config.is_some()),
+        source_policy: settings.source_policy.clone(),
+        config: arguments.image.options(),
+        layer_times: arguments.image.layer_times(),
+        steps: settings.steps.clone(),
+        builds_unused_stages: !arguments.sources.skip_unused_stages,
     };
     Ok(Prepared { path: shown.unwrap_or(&path).display().to_string(), written, request })
 }
@@ -167,8 +185,8 @@ fn layering(arguments: &Arguments) -> Layering {
     }
 }
 
-/// The site's limits as the sandbox takes them, soft and hard alike.
-fn limits(site: &Limits) -> Vec<Limit> {
+/// The site's limits as the sandbox takes them, soft and hard alike, lowered by those of the command line.
+fn limits(site: &Limits, demanded: &[Limit]) -> Vec<Limit> {
     let all = [
         (Resource::AddressSpace, site.address_space),
         (Resource::CoreSize, site.core_size),
@@ -180,28 +198,79 @@ fn limits(site: &Limits) -> Vec<Limit> {
     ];
     all.into_iter()
         .filter_map(|(resource, limit)| limit.map(|limit| Limit { resource, soft: limit, hard: limit }))
-        .collect()
+        .chain(demanded.iter().copied())
+        .fold(Vec::new(), |mut limits: Vec<Limit>, limit| {
+            match limits.iter_mut().find(|known| known.resource == limit.resource) {
+                Some(known) => {
+                    known.hard = known.hard.min(limit.hard);
+                    known.soft = limit.soft.min(known.hard);
+                }
+                None => limits.push(limit),
+            }
+            limits
+        })
 }
 
 fn repositories(arguments: &Arguments, http: &http::Client) -> Result<Vec<RepositoryFile>, Failure> {
     arguments.add_repo.iter().map(|text| inputs::repository(text, http)).collect()
 }
 
-/// SOURCE_DATE_EPOCH, and whether it is the time of a commit.
+/// The Dockerfile with what `--from` and `--env` say in its text.
+fn edited(arguments: &Arguments, environment: &Environment, file: Dockerfile) -> Result<Dockerfile, Failure> {
+    let (from, variables) = (arguments.sources.from.as_deref(), arguments.image.variables(environment));
+    if from.is_none() && variables.is_empty() {
+        return Ok(file);
+    }
+    let text = match config_options::edited(&file, from, &variables) {
+        Ok(text) => text,
+        // What is wrong with the stages shows when they are planned, beside its place.
+        Err(EditError::Stages(_)) => return Ok(file),
+        Err(error) => return Err(Failure::new(Status::Usage, format!("--from: {error}"))),
+    };
+    dockerfile::parse(&text).map_err(|error| Failure::new(Status::Usage, format!("--from or --env: {error}")))
+}
+
+/// `--isolation` in our words: buildah's all mean the best there is.
+fn own_isolation<'t>(text: &'t str, notes: &mut Vec<String>) -> &'t str {
+    match text.to_ascii_lowercase().as_str() {
+        "oci" | "rootless" | "chroot" | "default" => {
+            notes.push(format!("--isolation {text} is another builder's: the best isolation that works here is taken"));
+            "auto"
+        }
+        _ => text,
+    }
+}
+
+fn format(arguments: &Arguments, environment: &Environment) -> Result<Format, Failure> {
+    match (arguments.format, environment.get("BUILDAH_FORMAT")) {
+        (Some(FormatName::Oci), _) | (None, None | Some("oci")) => Ok(Format::Oci),
+        (Some(FormatName::Docker), _) | (None, Some("docker")) => Ok(Format::Docker),
+        (None, Some(text)) => {
+            Err(Failure::new(Status::Usage, format!("BUILDAH_FORMAT={text}: expected oci or docker")))
+        }
+    }
+}
+
+/// The image's time, and whether it is that of a commit. One that is demanded is a build argument too.
 fn epoch(
     arguments: &Arguments,
     environment: &Environment,
-    fetched: &Fetched,
-    tree: &source::Tree,
+    (fetched, tree): (&Fetched, &source::Tree),
+    build_args: &mut BTreeMap<String, String>,
 ) -> Result<(u64, bool), Failure> {
-    if let Some(seconds) = arguments.source_date_epoch {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    if let Some(seconds) = arguments.image.timestamp {
         return Ok((seconds, false));
     }
-    if let Some(text) = environment.get("SOURCE_DATE_EPOCH") {
+    let given = arguments.source_date_epoch.map(|seconds| seconds.to_string());
+    // docker's way of giving it is the build argument.
+    let given = given.or_else(|| build_args.get(NAME).filter(|text| !text.is_empty()).cloned());
+    if let Some(text) = given.as_deref().or_else(|| environment.get(NAME)) {
         let parsed = text.parse().map(|seconds| (seconds, false));
-        return parsed.map_err(|_| {
-            Failure::new(Status::Usage, format!("SOURCE_DATE_EPOCH={text} is not a number of seconds since 1970"))
-        });
+        let parsed = parsed
+            .map_err(|_| Failure::new(Status::Usage, format!("{NAME}={text} is not a number of seconds since 1970")))?;
+        build_args.entry(NAME.to_owned()).or_insert_with(|| text.to_owned());
+        return Ok(parsed);
     }
     if let Some(seconds) = fetched.time {
         return Ok((seconds, true));
@@ -222,11 +291,20 @@ fn compression(arguments: &Arguments) -> Result<CompressOptions, Failure> {
         Some((name, level)) => (name, Some(level.parse().map_err(|_| usage("the level is not a number"))?)),
         None => (arguments.compression.as_str(), None),
     };
+    let is_disabled = arguments.log.disable_compression == Some(true) && !goes_to_registry(arguments);
+    let name = if is_disabled { "none" } else { arguments.log.compression_format.as_deref().unwrap_or(name) };
     let compression = match name {
         "gzip" => Compression::Gzip,
         "zstd" => Compression::Zstd,
         "none" => Compression::None,
         _ => return Err(usage("expected gzip, zstd or none")),
     };
+    let level = arguments.log.compression_level.or(level);
     Ok(CompressOptions { compression, level, threads: arguments.jobs() })
+}
+
+/// Whether a registry is among the places the image goes to: layers there are always compressed.
+fn goes_to_registry(arguments: &Arguments) -> bool {
+    let is_registry = |text: &String| matches!(text.parse(), Ok(transport::Location::Registry(_)));
+    arguments.push || arguments.output.iter().any(is_registry)
 }

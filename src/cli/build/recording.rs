@@ -74,7 +74,7 @@ pub(super) fn source(record: &mut Record, fetched: &Fetched, prepared: &Prepared
     record.source.reference.clone_from(&fetched.fact.reference);
     record.source.epoch = request.epoch;
     record.source.dockerfile =
-        Some(InputFile { name: prepared.path.clone(), digest: digest(request.dockerfile.text.as_bytes()) });
+        Some(InputFile { name: prepared.path.clone(), digest: digest(prepared.written.as_bytes()) });
     let file = |(name, digest): &(String, oci::Digest)| InputFile { name: name.clone(), digest: digest.to_string() };
     record.source.fetched = facts.fetched().iter().map(file).collect();
     let pair = |(name, value): (&String, &String)| format!("{name}={value}");
