@@ -12,6 +12,7 @@ use transport::{Location, TransportError};
 
 use crate::copy::CopyError;
 use crate::owner::UserError;
+use crate::run::StepMountError;
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -224,6 +225,22 @@ pub enum InstructionError {
     /// RUN asks for more than the build has.
     #[error("--network=host is not allowed here: steps of this build have no access to the machine's network")]
     HostNetwork,
+    /// RUN asks for what would be no sandbox.
+    #[error(
+        "--security=insecure is refused: steps run with all the privilege this builder has, and there is none beyond it; leave the flag out, or build this Dockerfile with a privileged builder"
+    )]
+    Insecure,
+    /// RUN cannot do without a device.
+    #[error("--device={name} cannot be given: steps have no devices of the machine; make it required=false")]
+    Device {
+        /// As the Dockerfile has it.
+        name: String,
+        /// The flag.
+        span: Span,
+    },
+    /// A step cannot have one of its mounts.
+    #[error(transparent)]
+    Mount(#[from] StepMountError),
     /// The step ended badly.
     #[error("{}", ended(.exit, .full.as_deref()))]
     Failed {
@@ -363,6 +380,27 @@ impl InstructionError {
         matches!(self, Self::Failed { exit: Exit::Cancelled, .. })
     }
 
+    /// The part of the instruction that is to blame, where that is known.
+    pub(crate) fn span(&self) -> Option<Span> {
+        match self {
+            Self::Device { span, .. } => Some(*span),
+            Self::Mount(error) => error.span,
+            Self::Expand(_)
+            | Self::Unsupported { .. }
+            | Self::Invalid { .. }
+            | Self::Copy(_)
+            | Self::Source(_)
+            | Self::NoContext
+            | Self::User(_)
+            | Self::Run(_)
+            | Self::Loopback(_)
+            | Self::Gateway(_)
+            | Self::HostNetwork
+            | Self::Insecure
+            | Self::Failed { .. } => None,
+        }
+    }
+
     fn class(&self) -> Class {
         match self {
             Self::Expand(_)
@@ -374,9 +412,12 @@ impl InstructionError {
             Self::Copy(error) => of_layer(error),
             // A program that is not there, or is none, is the step's own failure.
             Self::Run(RunError::Execute { .. } | RunError::NoProgram) => Class::Step,
+            Self::Run(RunError::Target { .. } | RunError::Reserved { .. }) => Class::Source,
             Self::Run(_) | Self::Loopback(_) => Class::Environment,
             Self::Gateway(_) => Class::Configuration,
-            Self::HostNetwork => Class::Refused,
+            Self::HostNetwork | Self::Insecure => Class::Refused,
+            Self::Device { .. } => Class::Source,
+            Self::Mount(error) => error.class(),
             Self::Failed { full: Some(_), .. } => Class::Environment,
             Self::Failed { .. } => Class::Step,
         }
@@ -414,7 +455,7 @@ fn of_transport(error: &TransportError) -> Class {
 }
 
 /// A layer that cannot be unpacked or written is its maker's fault, unless there is no room.
-fn of_layer(error: &(dyn std::error::Error + 'static)) -> Class {
+pub(crate) fn of_layer(error: &(dyn std::error::Error + 'static)) -> Class {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if error.downcast_ref::<std::io::Error>().is_some_and(is_full) {

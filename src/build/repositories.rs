@@ -155,7 +155,7 @@ fn variables(root: BorrowedFd<'_>) -> BTreeMap<String, String> {
 }
 
 /// Everything as it is, into a directory.
-fn whole(destination: PathBuf) -> CopyRequest {
+pub(crate) fn whole(destination: PathBuf) -> CopyRequest {
     CopyRequest {
         destination,
         into_directory: true,

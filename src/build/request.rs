@@ -14,7 +14,7 @@ use sandbox::Limit;
 use source::Tree;
 use transport::Location;
 
-use crate::{ConfigOptions, LayerTimes, Mtime, Pull, SourcePolicy, StepOptions};
+use crate::{ConfigOptions, LayerTimes, Mtime, Pull, SourcePolicy, StepInputs, StepOptions};
 
 /// A build, with everything from outside already read.
 #[derive(Debug)]
@@ -65,6 +65,8 @@ pub struct Request {
     pub hashes_context: bool,
     /// When the build began, seconds since 1970: files newer than that were written by it.
     pub started: u64,
+    /// What RUN gets from outside beside the context.
+    pub step_inputs: StepInputs,
     /// When a registry is asked for a base.
     pub pull: Pull,
     /// `--source-policy-file`.
@@ -143,6 +145,7 @@ pub enum StepNetwork {
 impl Request {
     /// Lets `threads` open the files of all contexts: they may do what the user may, this process perhaps not.
     pub fn read_through(&self, threads: &Arc<ThreadPool>) {
+        self.step_inputs.threads.get_or_init(|| Arc::clone(threads));
         if let Context::Tree(tree) = &self.context {
             tree.read_through(threads);
         }

@@ -1,17 +1,27 @@
 //! RUN.
 
+mod agent;
+mod error;
+mod held;
+mod mounts;
+mod origin;
+mod script;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use dockerfile::{Command, Heredoc, Mount, RunFlags, Security};
+use dockerfile::{Command, Heredoc, RunFlags, Security};
 use gateway::{Serving, What};
 use sandbox::{Exit, Loopback, Network, Step, Stream};
 
 use crate::instruction::Surroundings;
 use crate::repositories::Repositories;
 use crate::stage::{Failure, Stage};
-use crate::{Event, InstructionError, Observer, Request, StepNetwork, config, copy, owner, step_options};
+use crate::{Event, InstructionError, Observer, Request, StepNetwork, copy, owner, step_options};
+
+pub use error::{MountProblem, StepMountError};
+use script::Start;
 
 /// PATH of an image that has none (buildah's and docker's).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,14 +40,16 @@ pub(crate) fn run(
     command: &Command,
     heredocs: &[Heredoc],
 ) -> Result<(), Failure> {
-    refuse_unsupported(flags, heredocs)?;
-    let argv = config::argv(&stage.config.config, command);
-    if argv.is_empty() {
+    refuse(around, flags)?;
+    let start = script::start(&stage.config.config, command, heredocs);
+    if start.argv.is_empty() {
         return Err(InstructionError::Invalid { what: "RUN has no command".to_owned() }.into());
     }
     let mut wire = Wire::open(around, network(around.request, flags)?, &stage.label)?;
-    let mut step = step(around, stage, argv)?;
+    let mut step = step(around, stage, start)?;
     step.network = wire.network.clone();
+    let provided = mounts::provide(around, stage, flags)?;
+    provided.give(&mut step);
     let label = stage.label.clone();
     let workshop = &around.workshop;
     let observer = workshop.observer;
@@ -109,25 +121,22 @@ impl Wire {
     }
 }
 
-fn refuse_unsupported(flags: &RunFlags, heredocs: &[Heredoc]) -> Result<(), InstructionError> {
-    let unsupported = |what: &str| Err(InstructionError::Unsupported { what: what.to_owned() });
-    let mounts: &[Mount] = &flags.mounts;
-    if !mounts.is_empty() {
-        return unsupported("RUN --mount");
-    }
-    if !flags.devices.is_empty() {
-        return unsupported("RUN --device");
-    }
+/// What no step of this builder can have.
+fn refuse(around: &Surroundings<'_, '_, '_>, flags: &RunFlags) -> Result<(), Failure> {
     if flags.security == Security::Insecure {
-        return unsupported("RUN --security=insecure");
+        return Err(InstructionError::Insecure.into());
     }
-    if !heredocs.is_empty() {
-        return unsupported("RUN with a heredoc");
+    for device in &flags.devices {
+        if device.is_required {
+            return Err(InstructionError::Device { name: device.name.clone(), span: device.span }.into());
+        }
+        let text = format!("RUN --device={}: steps have no devices here; it goes on without", device.name);
+        (around.workshop.observer)(Event::Warning(&text));
     }
     Ok(())
 }
 
-fn step(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, argv: Vec<String>) -> Result<Step, Failure> {
+fn step(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, start: Start) -> Result<Step, Failure> {
     let options = &around.request.steps;
     let hostname = step_options::hostname(options);
     let cwd = crate::stage::inside("", &stage.config.config.working_dir);
@@ -148,14 +157,14 @@ fn step(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, argv: Vec<Stri
     }
     let os = OsString::from;
     let mut step = Step {
-        argv: argv.into_iter().map(os).collect(),
+        argv: start.argv.into_iter().map(os).collect(),
         env: env.into_iter().map(|(name, value)| (os(name), os(value))).collect(),
         cwd,
         uid,
         gid,
         groups,
         hostname: hostname.to_owned(),
-        files: step_options::files(around.request),
+        files: step_options::files(around.request).into_iter().chain(start.script).collect(),
         limits: around.request.limits.clone(),
         timeout: around.request.step_timeout,
         ..Step::default()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dockerfile::{ArgDecl, Escape, Word, expand};
+use dockerfile::{ArgDecl, Escape, Mount, MountError, MountSpec, Word, expand};
 use oci::Platform;
 use oci::config::ContainerConfig;
 
@@ -59,6 +59,11 @@ impl<'r> Scope<'r> {
     /// Expands a word to any number of texts.
     pub(crate) fn words(&self, config: &ContainerConfig, word: &Word) -> Result<Vec<String>, InstructionError> {
         Ok(expand::words(&word.raw, self.escape, &|name| self.value(config, name))?)
+    }
+
+    /// Expands and checks the options of a mount.
+    pub(crate) fn mount(&self, config: &ContainerConfig, mount: &Mount) -> Result<MountSpec, MountError> {
+        mount.resolve(self.escape, &|name| self.value(config, name))
     }
 
     fn value(&self, config: &ContainerConfig, name: &str) -> Option<String> {

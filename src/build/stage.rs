@@ -364,7 +364,8 @@ impl Failure {
         match self {
             Self::Here(source) if source.is_cancelled() => BuildError::Cancelled,
             Self::Here(source) => {
-                BuildError::Instruction { line: instruction.line.clone(), span: instruction.span, source }
+                let span = source.span().unwrap_or(instruction.span);
+                BuildError::Instruction { line: instruction.line.clone(), span, source }
             }
             Self::Elsewhere(error) => *error,
         }

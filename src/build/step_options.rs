@@ -58,7 +58,14 @@ pub(crate) fn files(request: &Request) -> Vec<InjectedFile> {
         Some("hosts") => hosts(&request.hosts, options),
         Some(_) | None => format!("{}\n", hostname(options)).into_bytes(),
     };
-    let file = |path: &Path| InjectedFile { target: path.to_owned(), contents: contents(path), mode: 0o644 };
+    let file = |path: &Path| InjectedFile {
+        target: path.to_owned(),
+        contents: contents(path),
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        is_dispensable: true,
+    };
     mount_points(options).into_iter().map(file).collect()
 }
 

@@ -5,6 +5,7 @@ mod dry_run;
 mod foreign;
 mod job;
 mod log_options;
+mod mounts;
 mod outputs;
 mod prepare;
 mod recording;
@@ -121,6 +122,15 @@ pub(crate) struct Arguments {
     /// Make one layer in all, the base's files in it
     #[arg(long, visible_alias = "squash-all", conflicts_with = "layers", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     squash: bool,
+    /// Let RUN --mount=type=secret have a file or variable: id=ID[,src=FILE|,env=NAME][,type=file|env]
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+    /// Let RUN --mount=type=ssh use the agent of SSH_AUTH_SOCK, or another one's socket
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    ssh: Vec<String>,
+    /// Show a file or directory of this machine to every RUN step; with O what a step writes is thrown away
+    #[arg(short, long, value_name = "HOST:CONTAINER[:ro|rw|O|z|Z]")]
+    volume: Vec<String>,
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]

@@ -37,7 +37,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// Say more on stderr: decisions, and why
-    #[arg(short, long, global = true)]
+    #[arg(long, global = true)]
     verbose: bool,
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Point {
     /// Set where the target lies below another mount of the step, which only then has it.
     pub(crate) nested: Option<Shape>,
     pub(crate) source: Source,
+    /// Whether a step can do without it: a file of ours below a mount that has no place for it.
+    pub(crate) is_optional: bool,
 }
 
 /// What a [`Point`] shows.
@@ -50,8 +52,24 @@ pub(crate) enum Source {
     Tree(RawFd),
     /// A new file system in memory, with these options.
     Memory(Vec<(CString, CString)>),
-    /// A file of the step's own: contents and permission bits.
-    File(Vec<u8>, u32),
+    /// A file of the step's own.
+    File(Content),
+}
+
+/// A file of the step's own.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // It may be a secret.
+        formatter.write_str("Content(***)")
+    }
 }
 
 /// Descriptors that the child keeps.
@@ -177,12 +195,18 @@ fn plan_files(points: &[Point]) -> Vec<Planned> {
         Planned::new(FileOp::MakeDirectory { at: FILES, path: c("empty"), mode: 0o555 }, what),
     ];
     let files = points.iter().filter_map(|point| match &point.source {
-        Source::File(contents, mode) => Some((&point.target, contents, *mode)),
+        Source::File(content) => Some((&point.target, content)),
         Source::Tree(_) | Source::Memory(_) => None,
     });
-    for (index, (target, contents, mode)) in files.enumerate() {
-        let op = FileOp::MakeFile { at: FILES, path: file_name(index + 1), mode, contents: contents.clone() };
+    for (index, (target, content)) in files.enumerate() {
+        let Content { bytes, mode, uid, gid } = content.clone();
+        let path = file_name(index + 1);
+        let op = FileOp::MakeFile { at: FILES, path: path.clone(), mode, contents: bytes };
         plan.push(Planned::new(op, format!("write the file for {}", target.display_lossy())));
+        if (uid, gid) != (0, 0) {
+            let what = format!("give the file for {} to {uid}:{gid}", target.display_lossy());
+            plan.push(Planned::new(FileOp::Own { at: FILES, path, uid, gid }, what));
+        }
     }
     plan
 }
@@ -326,7 +350,7 @@ fn plan_point(point: &Point, file: usize) -> Vec<Planned> {
         }
     };
     let op = MountOp::Attach { mount, target: point.target.clone(), follow: point.follow == Follow::Links };
-    plan.push(Planned::new(op, what));
+    plan.push(if point.is_optional { Planned::optional(vec![op.into()], what) } else { Planned::new(op, what) });
     plan
 }
 
@@ -372,7 +396,9 @@ mod tests {
     }
 
     fn file(target: &str, contents: &str) -> Point {
-        Point { target: c(target), follow: Follow::Links, nested: None, source: Source::File(contents.into(), 0o644) }
+        let content = Content { bytes: contents.into(), mode: 0o644, uid: 0, gid: 0 };
+        let source = Source::File(content);
+        Point { target: c(target), follow: Follow::Links, nested: None, source, is_optional: false }
     }
 
     #[test]

@@ -3,18 +3,20 @@
 //! What comes in: a [`Step`] and its root. What goes out: [`Prepared`], which takes mount points it
 //! had to make away again when it is dropped. Nothing is mounted here.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 
-use crate::mounts::{Point, Source};
+use crate::mounts::{Content, Point, Source};
 use crate::plan::{Ceiling, c_string};
+use crate::resolve::{is_reserved, resolve};
 use crate::root::Root;
 use crate::run::RunError;
-use crate::step::{Access, Limit, MountSource, Resource, Step};
-use crate::targets::{Follow, Made, Shape};
+use crate::step::{Access, InjectedFile, Limit, MountSource, Resource, Step};
+use crate::targets::{Follow, Made, Shape, names, open_in};
 
 /// Descriptors that old programs are safe with (select(2)).
 const USUAL_OPEN_FILES: u64 = 1024;
@@ -38,15 +40,23 @@ impl Prepared {
         for path in ["/dev", "/proc", "/sys"] {
             prepare(&mut made, root, Path::new(path), Shape::Directory)?;
         }
-        let mut covered: Vec<&Path> = vec![Path::new("/dev"), Path::new("/proc"), Path::new("/sys")];
+        let mut covered: Vec<PathBuf> = ["/dev", "/proc", "/sys"].map(PathBuf::from).to_vec();
         for mount in &step.mounts {
             let (source, shape) = open_source(&mount.source, &mut trees)?;
-            points.push(point(&mut made, root, &mount.target, (source, shape), &covered)?);
-            covered.push(&mount.target);
+            let place = Place::find(root, &mount.target, shape)?;
+            if is_reserved(&place.path) {
+                return Err(RunError::Reserved { path: place.path });
+            }
+            points.push(point(&mut made, root, &place, source, &covered)?);
+            covered.push(place.path);
         }
         for file in &step.files {
-            let source = (Source::File(file.contents.clone(), file.mode), Shape::File);
-            points.push(point(&mut made, root, &file.target, source, &covered)?);
+            let place = Place::find(root, &file.target, Shape::File)?;
+            let source = Source::File(content(root, file));
+            let point = point(&mut made, root, &place, source, &covered)?;
+            // A step that mounts over /etc has what it mounted.
+            let is_optional = point.nested.is_some() && file.is_dispensable;
+            points.push(Point { is_optional, ..point });
         }
         Ok(Self {
             points,
@@ -61,18 +71,43 @@ fn prepare(made: &mut Made, root: &Root, path: &Path, shape: Shape) -> Result<Fo
     made.prepare(root.dir(), path, shape).map_err(|source| RunError::Target { path: path.to_owned(), source })
 }
 
+/// Where something is mounted.
+struct Place {
+    /// All links followed, but for one at the end that leads nowhere and is covered itself.
+    path: PathBuf,
+    shape: Shape,
+}
+
+impl Place {
+    fn find(root: &Root, target: &Path, shape: Shape) -> Result<Self, RunError> {
+        let failed = |source| RunError::Target { path: target.to_owned(), source };
+        let path = resolve(root.dir(), target).map_err(failed)?;
+        let is_there = |path: &Path, flags| open_in(root.dir(), path, flags).is_ok();
+        if shape == Shape::File && !is_there(&path, OFlags::PATH) && is_there(target, OFlags::PATH | OFlags::NOFOLLOW) {
+            let names = names(target);
+            if let Some((last, parents)) = names.split_last() {
+                let parent: PathBuf = Path::new("/").iter().chain(parents.iter().map(OsString::as_os_str)).collect();
+                return Ok(Self { path: resolve(root.dir(), &parent).map_err(failed)?.join(last), shape });
+            }
+        }
+        Ok(Self { path, shape })
+    }
+}
+
 /// A mount ready to attach. Below another mount of the step nothing can be prepared yet.
-fn point(
-    made: &mut Made,
-    root: &Root,
-    target: &Path,
-    (source, shape): (Source, Shape),
-    covered: &[&Path],
-) -> Result<Point, RunError> {
-    let is_nested = covered.iter().any(|other| target.starts_with(other));
-    let (follow, nested) =
-        if is_nested { (Follow::Links, Some(shape)) } else { (prepare(made, root, target, shape)?, None) };
-    Ok(Point { target: c_string(target.as_os_str())?, follow, nested, source })
+fn point(made: &mut Made, root: &Root, place: &Place, source: Source, covered: &[PathBuf]) -> Result<Point, RunError> {
+    let is_nested = covered.iter().any(|other| place.path.starts_with(other));
+    let (follow, nested) = match is_nested {
+        true => (Follow::Links, Some(place.shape)),
+        false => (prepare(made, root, &place.path, place.shape)?, None),
+    };
+    Ok(Point { target: c_string(place.path.as_os_str())?, follow, nested, source, is_optional: false })
+}
+
+fn content(root: &Root, file: &InjectedFile) -> Content {
+    // Root is the only owner there is.
+    let (uid, gid) = if root.ids().is_single() { (0, 0) } else { (file.uid, file.gid) };
+    Content { bytes: file.contents.clone(), mode: file.mode, uid, gid }
 }
 
 fn open_source(source: &MountSource, trees: &mut Vec<OwnedFd>) -> Result<(Source, Shape), RunError> {

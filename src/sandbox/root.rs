@@ -76,8 +76,8 @@ pub enum MountError {
 /// A mounted root.
 #[derive(Debug)]
 pub struct Root {
-    directory: OwnedFd,
-    ids: IdMaps,
+    pub(crate) directory: OwnedFd,
+    pub(crate) ids: IdMaps,
 }
 
 impl Root {
@@ -130,7 +130,7 @@ const MAX_LOWERS: usize = 500;
 
 /// Whether data is written back when the overlay goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sync {
+pub(crate) enum Sync {
     /// Not: the upper directory is thrown away if the machine fails.
     Volatile,
     /// Yes, for kernels before 5.10.
@@ -158,7 +158,7 @@ pub fn mount_root(spec: &RootSpec<'_>) -> Result<Root, MountError> {
     Ok(Root { directory, ids: own_ids() })
 }
 
-fn own_ids() -> IdMaps {
+pub(crate) fn own_ids() -> IdMaps {
     // Always readable; an empty map makes a step's user unknown, which is then reported.
     let read = |path| ids::parse_map(&fs::read_to_string(path).unwrap_or_default());
     IdMaps { uids: read("/proc/self/uid_map"), gids: read("/proc/self/gid_map") }
@@ -197,7 +197,7 @@ fn is_plain(name: &Path) -> bool {
         && !bytes.iter().any(|byte| matches!(byte, b',' | b':' | b'\\' | 0))
 }
 
-fn make_directory(base: BorrowedFd<'_>, path: &Path) -> Result<bool, MountError> {
+pub(crate) fn make_directory(base: BorrowedFd<'_>, path: &Path) -> Result<bool, MountError> {
     let failed = |error: Errno| MountError::Prepare { path: path.to_owned(), source: error.into() };
     let mut at = PathBuf::new();
     let mut is_new = false;
@@ -248,7 +248,7 @@ fn clean_work(spec: &RootSpec<'_>) -> Result<(), MountError> {
     Ok(())
 }
 
-fn open(base: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open(base: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat2(base, path, flags, Mode::empty(), ResolveFlags::BENEATH)?;
     Ok(fd)
@@ -293,7 +293,7 @@ fn plan_overlay(spec: &RootSpec<'_>, lowers: &[PathBuf], sync: Sync) -> io::Resu
 
 /// Mounts in a thread of its own, whose current directory is `base`: relative names keep the
 /// options short and need no way through the parents of `base`.
-fn mount_overlay(spec: &RootSpec<'_>, lowers: &[PathBuf], sync: Sync) -> io::Result<()> {
+pub(crate) fn mount_overlay(spec: &RootSpec<'_>, lowers: &[PathBuf], sync: Sync) -> io::Result<()> {
     let overlay = plan_overlay(spec, lowers, sync)?;
     std::thread::scope(|scope| {
         let mounting = scope.spawn(|| {
@@ -323,7 +323,7 @@ fn mount_separate(spec: &RootSpec<'_>, options: &[(CString, CString)]) -> io::Re
     sys::move_mount(mount.as_fd(), target.as_fd())
 }
 
-fn explain(spec: &RootSpec<'_>, count: usize, source: io::Error) -> MountError {
+pub(crate) fn explain(spec: &RootSpec<'_>, count: usize, source: io::Error) -> MountError {
     /// `OVERLAYFS_SUPER_MAGIC` of <linux/magic.h>.
     const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
     let on_overlay = || {

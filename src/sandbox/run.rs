@@ -46,6 +46,12 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// A place where every step has something of its own.
+    #[error("{}: nothing can be mounted there; every step gets its own /dev, /proc, /sys and root", .path.display())]
+    Reserved {
+        /// The path in the image, all its symbolic links followed.
+        path: PathBuf,
+    },
     /// A user or group that has no id here.
     #[error(
         "user {uid} and group {gid} are not both mapped on this rung; map more ids in /etc/subuid and /etc/subgid, or use another USER"

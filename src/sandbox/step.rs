@@ -98,14 +98,26 @@ pub enum Network {
 }
 
 /// A file that the step sees read-only and that leaves no trace in the layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct InjectedFile {
     /// Where it is seen, over whatever file the image has there.
     pub target: PathBuf,
-    /// What it holds.
+    /// What it holds. It is kept in memory only, and may be a secret.
     pub contents: Vec<u8>,
-    /// Permission bits. Its owner is root.
+    /// Permission bits.
     pub mode: u32,
+    /// Its owner. With one id (rung `single`) this is root whatever it says.
+    pub uid: u32,
+    /// Its group, likewise.
+    pub gid: u32,
+    /// Whether the step goes on without it where a mount of the step's leaves no place for it.
+    pub is_dispensable: bool,
+}
+
+impl std::fmt::Debug for InjectedFile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("InjectedFile").field("target", &self.target).finish_non_exhaustive()
+    }
 }
 
 /// An upper limit on a resource (getrlimit(2)).

@@ -16,7 +16,7 @@ mod tree;
 
 pub use class::Class;
 pub use epoch::{ContextTime, context_time};
-pub use tree::{Entry, Kind, Tree, TreeError};
+pub use tree::{Entry, Kind, Place, Tree, TreeError};
 
 use std::path::{Path, PathBuf};
 

@@ -15,6 +15,10 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, readlinkat, statat};
 
 use crate::glob;
 
+mod place;
+
+pub use place::Place;
+
 /// Entries in the largest tree read; more is a mistake such as `/` as the context.
 const MAX_ENTRIES: usize = 4_000_000;
 /// Directories in each other at most; deeper ones cannot be named with PATH_MAX anyway.

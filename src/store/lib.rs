@@ -8,10 +8,12 @@
 //! blobs/sha256/<hex>          blobs, named by digest
 //! layers/<owners>/<hex>       unpacked layers, named by diff_id, one tree for each way owners are mapped
 //! images/<hex of name>.json   images kept under a name
+//! caches/<owners>/<hex>/       directories that steps keep between builds
 //! scratch/<n>/                what one process is working on; `lock` inside is held while it lives
 //! ```
 
 mod blobs;
+mod caches;
 mod images;
 mod place;
 mod scratch;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use oci::DiffId;
 
 pub use blobs::PendingBlob;
+pub use caches::{Cache, CacheName, Sharing};
 pub use images::StoredImage;
 pub use place::{Candidate, NoPlace, Skipped, choose};
 pub use scratch::{Scratch, remove_left_overs};

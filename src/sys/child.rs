@@ -147,6 +147,7 @@ impl State {
             }
             FileOp::MakeFile { at, path, mode, contents } => raw::make_file(self.fd(*at)?, path, *mode, contents),
             FileOp::MakeSymlink { at, path, target } => raw::symlinkat(target, self.fd(*at)?, path),
+            FileOp::Own { at, path, uid, gid } => raw::lchownat(self.fd(*at)?, path, *uid, *gid),
             FileOp::Redirect { from, to } => redirect(self.fd(*from)?, *to),
         }
     }

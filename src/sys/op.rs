@@ -179,6 +179,17 @@ pub enum FileOp {
         /// What it says.
         target: CString,
     },
+    /// Gives a file an owner; a symbolic link is not followed.
+    Own {
+        /// The descriptor `path` is relative to.
+        at: Handle,
+        /// Its name.
+        path: CString,
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
     /// Makes descriptor number `to` a copy that survives `exec`.
     Redirect {
         /// What is copied.

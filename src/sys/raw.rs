@@ -191,6 +191,14 @@ pub(crate) fn fchmod(fd: RawFd, mode: u32) -> Result<(), Errno> {
     unsafe { call(libc::SYS_fchmod, [word(fd), mode as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
+/// The owner of a file; a symbolic link is not followed.
+pub(crate) fn lchownat(directory: RawFd, path: &CStr, uid: u32, gid: u32) -> Result<(), Errno> {
+    let flags = libc::AT_SYMLINK_NOFOLLOW as usize;
+    // SAFETY: `path` is a C string.
+    unsafe { call(libc::SYS_fchownat, [word(directory), address(path), uid as usize, gid as usize, flags, 0]) }
+        .map(drop)
+}
+
 /// Writes all of `bytes`, again after a short write or an interruption.
 pub(crate) fn write_all(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
     let mut rest = bytes;

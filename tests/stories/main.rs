@@ -12,6 +12,7 @@ mod gateway;
 mod hello;
 mod killed;
 mod mistakes;
+mod mounts;
 mod options;
 mod pods;
 mod secrets;

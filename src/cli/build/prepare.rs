@@ -14,7 +14,7 @@ use pipeline::site::{Limits, Site};
 use rpm::Keyring;
 use sandbox::{Isolation, Limit, Resource};
 
-use super::{Arguments, FormatName, NetworkName, config_options, outputs};
+use super::{Arguments, FormatName, NetworkName, config_options, mounts, outputs};
 use crate::environment::Environment;
 use crate::failure::{Failure, Status};
 use crate::inputs::{self, Parsed};
@@ -171,6 +171,7 @@ pub(super) fn read(
         layer_times: arguments.image.layer_times(),
         steps: settings.steps.clone(),
         builds_unused_stages: !arguments.sources.skip_unused_stages,
+        step_inputs: mounts::step_inputs(arguments, environment)?,
     };
     Ok(Prepared { path: shown.unwrap_or(&path).display().to_string(), written, request })
 }

@@ -79,7 +79,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn file(target: &str) -> InjectedFile {
-    InjectedFile { target: target.into(), contents: b"127.0.0.1 localhost\n".to_vec(), mode: 0o644 }
+    InjectedFile {
+        target: target.into(),
+        contents: b"127.0.0.1 localhost\n".to_vec(),
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        is_dispensable: true,
+    }
 }
 
 fn make_image(at: &Path) -> Result<(), Box<dyn Error>> {

@@ -13,6 +13,8 @@ mod cases;
 mod lab;
 #[path = "steps/loopback.rs"]
 mod loopback;
+#[path = "steps/mounts.rs"]
+mod mounts;
 #[path = "steps/over.rs"]
 mod over;
 

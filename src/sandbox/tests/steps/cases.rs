@@ -13,7 +13,7 @@ use stratum_sandbox::{
 
 use crate::SKIPPED;
 use crate::lab::{Lab, processes_with, shell, step};
-use crate::{loopback, over};
+use crate::{loopback, mounts, over};
 
 type Case = fn(&Lab);
 
@@ -23,6 +23,13 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("mount_points_and_files_leave_no_trace", no_trace),
     ("a_missing_target_is_made_and_removed", made_target),
     ("a_file_over_a_link_is_seen_through_it", linked_target),
+    ("a_mount_on_a_link_lies_where_the_link_leads", mounts::linked_targets),
+    ("nothing_is_mounted_over_what_every_step_has", mounts::reserved_targets),
+    ("a_file_in_the_way_of_a_mount_is_named", mounts::a_file_in_the_way),
+    ("what_is_written_over_a_tree_is_thrown_away", mounts::discarded),
+    ("a_mount_in_memory_has_its_size_and_mode", mounts::memory),
+    ("a_file_of_a_step_has_its_owner", mounts::owned_file),
+    ("a_file_of_ours_gives_way_to_a_mount_without_it", mounts::no_place_for_our_files),
     ("proc_and_dev_work", proc_and_dev),
     ("the_host_name_is_the_step_s_own", hostname),
     ("owners_can_be_changed", owners),
@@ -98,7 +105,7 @@ fn daemon(lab: &Lab) {
 }
 
 fn file(target: &str, contents: &str) -> InjectedFile {
-    InjectedFile { target: target.into(), contents: contents.into(), mode: 0o644 }
+    InjectedFile { target: target.into(), contents: contents.into(), mode: 0o644, uid: 0, gid: 0, is_dispensable: true }
 }
 
 fn no_trace(lab: &Lab) {

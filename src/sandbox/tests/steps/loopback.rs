@@ -193,7 +193,14 @@ pub(crate) fn resolver(lab: &Lab) {
         // The empty mount point of an image that has none.
         assert_eq!((outcome.exit, outcome.stdout.as_str()), (Exit::Code(0), ""));
         let contents = b"nameserver 192.0.2.1\n".to_vec();
-        step.files = vec![InjectedFile { target: "/etc/resolv.conf".into(), contents, mode: 0o644 }];
+        step.files = vec![InjectedFile {
+            target: "/etc/resolv.conf".into(),
+            contents,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            is_dispensable: true,
+        }];
         assert_eq!(lab.run(&root, &step).stdout, "nameserver 192.0.2.1\n");
     }
     assert_eq!(lab.upper(), Vec::<String>::new());
