@@ -12,7 +12,7 @@ fuzz_target!(|tar: &[u8]| {
     std::fs::create_dir(&root).unwrap();
     let opened = OwnedFd::from(std::fs::File::open(&root).unwrap());
     let limits = Limits { unpacked_bytes: 16 << 20, entries: 10_000, ..Limits::default() };
-    let _outcome = apply(with_checksums(tar).as_slice(), opened.as_fd(), &ApplyOptions { owners: Owners::Recorded, limits });
+    let _outcome = apply(with_checksums(tar).as_slice(), opened.as_fd(), &ApplyOptions { owners: Owners::Recorded, limits, ..ApplyOptions::default() });
     let outside = std::fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(outside, 1, "something was made outside the root");
 });

@@ -90,7 +90,7 @@ fn fetch(workshop: &Workshop<'_>, image: &SourceImage, position: usize, diff_id:
     })?;
     let limits = Limits::default();
     let mut tar = workshop.transports.layer_tar(image, position, keep(workshop, image))?;
-    let options = ApplyOptions { owners: workshop.owners.of_layers(), limits };
+    let options = ApplyOptions { owners: workshop.owners.of_layers(), limits, ..ApplyOptions::default() };
     let stoppable = Stoppable { reader: &mut tar, cancel: workshop.cancel };
     let applied = oci::layer::apply(stoppable, std::os::fd::AsFd::as_fd(&directory), &options)?;
     if applied.root_is_opaque {

@@ -45,7 +45,7 @@ pub(crate) fn build_stages<'p>(workshop: Workshop<'_>, plan: &'p ResolvedPlan<'_
 
 /// Lets `stop` be set when `cancel` is.
 fn follow(cancel: &Cancel, stop: &Cancel) {
-    if let Err(error) = cancel.wait_with(stop) {
+    if let Err(error) = cancel.wait_for(stop) {
         tracing::warn!(%error, "cannot wait to be cancelled");
     } else if cancel.is_set() {
         raise(stop);

@@ -1,7 +1,11 @@
 //! `stratum build`.
 
+mod bring;
 mod config_options;
+mod containerfile;
+mod context;
 mod dry_run;
+mod fetch;
 mod foreign;
 mod job;
 mod log_options;
@@ -35,12 +39,13 @@ use step_options::StepArguments;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The source: a directory, or a git URL with #COMMIT[:SUBDIRECTORY]
+    /// The source: a directory, a git URL with #COMMIT[:SUBDIRECTORY], a tar or its URL, or - for standard input
     #[arg(default_value = ".")]
     source: String,
-    /// The Dockerfile, by default the context's Containerfile or Dockerfile
+    /// The Dockerfile, a URL or - for standard input; several are joined. By default the context's Containerfile or
+    /// Dockerfile
     #[arg(short, long)]
-    file: Option<PathBuf>,
+    file: Vec<String>,
     /// Name the image; with --push also push it there
     #[arg(short, long, value_name = "REF")]
     tag: Vec<String>,
@@ -53,7 +58,8 @@ pub(crate) struct Arguments {
     /// Give a value to an ARG
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
-    /// Replace an image name, or name a directory for COPY --from: NAME=DIR, NAME=docker-image://REF, NAME=oci:DIR[:TAG]
+    /// Replace an image name, or name files for COPY --from: NAME=DIR, NAME=URL of a tar or of git, NAME=FILE.tar,
+    /// NAME=docker-image://REF, NAME=oci-layout://DIR[:TAG]
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
     /// Build this stage instead of the last
@@ -131,6 +137,9 @@ pub(crate) struct Arguments {
     /// Show a file or directory of this machine to every RUN step; with O what a step writes is thrown away
     #[arg(short, long, value_name = "HOST:CONTAINER[:ro|rw|O|z|Z]")]
     volume: Vec<String>,
+    /// Hand this to the C preprocessor, which Dockerfiles called .in go through
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    cpp_flag: Vec<String>,
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]

@@ -121,14 +121,18 @@ pub(crate) fn of_plugin(error: &PluginError, dockerfile: Option<(&str, &str)>) -
 
 /// A source that could not be had.
 pub(crate) fn of_git(error: &GitError) -> Failure {
-    let status = match error.class() {
+    Failure::of(of_source(error.class()), error)
+}
+
+/// Whose turn it is after a source that could not be had.
+pub(crate) fn of_source(class: source::Class) -> Status {
+    match class {
         source::Class::Environment => Status::Environment,
         source::Class::Service => Status::Remote,
         source::Class::Source => Status::Source,
         source::Class::Refused => Status::Refused,
         source::Class::Cancelled | source::Class::TimedOut => Status::Cancelled,
-    };
-    Failure::of(status, error)
+    }
 }
 
 /// A failed build, drawn into the Dockerfile where it has a place there.

@@ -1,17 +1,13 @@
 //! Files a user names, read before anything is done.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use ::build::{Context, NamedContext, RepositoryFile};
-use dockerfile::Dockerfile;
-use dockerfile::ignore::Patterns;
+use ::build::{Context, RepositoryFile};
 use rpm::repofile::RepoFile;
-use source::{DOCKERFILES, Tree};
-use transport::Location;
+use source::Tree;
 
-use crate::diagnostic;
 use crate::failure::{self, Failure, Status};
 
 /// Bytes of any file read whole here.
@@ -40,87 +36,6 @@ pub(crate) fn read_if_there(path: &Path, what: &str) -> Result<Option<Vec<u8>>, 
         return Err(Failure::new(Status::Usage, format!("{}: {what} is larger than 64 MiB", path.display())));
     }
     Ok(Some(bytes))
-}
-
-/// A Dockerfile and where it is.
-#[derive(Debug)]
-pub(crate) struct Parsed {
-    pub(crate) path: PathBuf,
-    pub(crate) dockerfile: Dockerfile,
-}
-
-/// Finds and parses the Dockerfile: `file` if it is given, else the context's Containerfile or Dockerfile.
-pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Parsed, Failure> {
-    let path = match file {
-        Some(file) if file.exists() => file.to_owned(),
-        // As docker and buildah: a name that is not found as it is may be relative to the context.
-        Some(file) => Some(context.join(file))
-            .filter(|path| path.exists())
-            .ok_or_else(|| Failure::new(Status::Source, format!("{}: no such Dockerfile", file.display())))?,
-        None => {
-            let found = DOCKERFILES.iter().map(|name| context.join(name)).find(|path| path.exists());
-            found.ok_or_else(|| {
-                let text = format!("{}: no Containerfile or Dockerfile in it", context.display());
-                Failure::new(Status::Source, text).help("name one with -f")
-            })?
-        }
-    };
-    let bytes = read(&path, "the Dockerfile").map_err(|failure| Failure { status: Status::Source, ..failure })?;
-    match dockerfile::parse_bytes(&bytes) {
-        Ok(dockerfile) => Ok(Parsed { path, dockerfile }),
-        Err(error) => {
-            let text = String::from_utf8_lossy(&bytes);
-            Err(diagnostic::failure(Status::Source, &error.diagnostic(), &path.display().to_string(), &text))
-        }
-    }
-}
-
-/// The context's tree without what its ignore file leaves out.
-pub(crate) fn context(directory: &Path, dockerfile: &Path, ignore: Option<&Path>) -> Result<Tree, Failure> {
-    let root = store::open_directory(directory).map_err(|error| {
-        Failure::new(Status::Source, format!("{}: the build context cannot be opened: {error}", directory.display()))
-    })?;
-    if !directory.is_dir() {
-        return Err(Failure::new(
-            Status::Source,
-            format!("{}: the build context is not a directory", directory.display()),
-        ));
-    }
-    let candidates = match ignore {
-        Some(file) => vec![file.to_owned()],
-        None => source::ignore_candidates(directory, dockerfile),
-    };
-    let mut text = String::new();
-    let found = candidates.iter().find(|path| path.exists());
-    if let Some(path) = found {
-        text = String::from_utf8_lossy(&read(path, "the ignore file")?).into_owned();
-    }
-    // Where there is no other place the store is in the current directory, which is often the context.
-    text.push_str("\n.stratum\n");
-    let patterns = Patterns::parse(&text).map_err(|error| {
-        let path = found.map_or(directory, PathBuf::as_path);
-        Failure::new(Status::Source, format!("{}: {error}", path.display()))
-    })?;
-    Ok(Tree::new(root, directory, Some(patterns)))
-}
-
-/// `--build-context NAME=VALUE`.
-pub(crate) fn named_context(text: &str) -> Result<(String, NamedContext), Failure> {
-    let usage = |why: &str| Failure::new(Status::Usage, format!("--build-context {text}: {why}"));
-    let (name, value) = text.split_once('=').ok_or_else(|| usage("expected NAME=DIRECTORY or NAME=IMAGE"))?;
-    let image = value.strip_prefix("docker-image://").or_else(|| value.strip_prefix("container-image://"));
-    let is_location = ["docker://", "oci:", "oci-layout:", "store:"].iter().any(|prefix| value.starts_with(prefix));
-    let context = match image {
-        Some(image) => NamedContext::Image(
-            image.parse::<oci::Reference>().map(Location::Registry).map_err(|e| usage(&e.to_string()))?,
-        ),
-        None if is_location => {
-            NamedContext::Image(value.parse().map_err(|e: transport::LocationError| usage(&e.to_string()))?)
-        }
-        None if value.contains("://") => return Err(usage("URLs are not supported as contexts yet")),
-        None => NamedContext::Tree(Arc::new(self::context(Path::new(value), Path::new("Dockerfile"), None)?)),
-    };
-    Ok((name.to_owned(), context))
 }
 
 /// `NAME=VALUE` of `--label` and `--annotation`.

@@ -34,6 +34,6 @@ pub use redirect::is_same_origin;
 pub use request::Request;
 pub use reqwest::{Method, StatusCode, Url, header};
 pub use response::{BodyReader, Response};
-pub use retry::Retry;
+pub use retry::{Retry, unix_time};
 pub use secret::Secret;
 pub use upload::{BodyWriter, CHUNK, ResponseHandle};

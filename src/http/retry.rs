@@ -72,8 +72,10 @@ pub(crate) fn asked(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(unix_time(asked)?.saturating_sub(now?)))
 }
 
-/// Seconds since 1970 of an `IMF-fixdate` (RFC 9110, section 5.6.7), the one form that servers may send.
-fn unix_time(text: &str) -> Option<u64> {
+/// Seconds since 1970 of an `IMF-fixdate` (RFC 9110, section 5.6.7), the one form that servers may send; `None` for
+/// other texts and for years before 1970.
+#[must_use]
+pub fn unix_time(text: &str) -> Option<u64> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let words: Vec<&str> = text.split(' ').collect();
     let [_, day, month, year, time, "GMT"] = words.as_slice() else { return None };

@@ -66,12 +66,13 @@ impl Cancel {
             .is_ok_and(|ready| ready.first().copied().unwrap_or(false))
     }
 
-    /// Waits until this flag or `other` is set.
+    /// Waits until `other` can be read or has ended, or the flag is set.
     ///
     /// # Errors
-    /// The descriptors cannot be waited for.
-    pub fn wait_with(&self, other: &Self) -> io::Result<()> {
-        sys::wait_readable(&[self.as_fd(), other.as_fd()], None).map(drop)
+    /// What the kernel said.
+    pub fn wait_for(&self, other: impl AsFd) -> io::Result<()> {
+        while !sys::wait_readable(&[self.as_fd(), other.as_fd()], None)?.contains(&true) {}
+        Ok(())
     }
 
     /// A flag in memory that follows this one, for code that can only look. A thread waits for it until the process
@@ -117,5 +118,13 @@ mod tests {
         assert!(!other.is_set());
         cancel.set().unwrap();
         assert!(other.is_set() && cancel.is_set());
+    }
+
+    #[test]
+    fn waiting_for_input_ends_with_the_flag_too() {
+        let (cancel, never) = (Cancel::new().unwrap(), EventFd::new().unwrap());
+        cancel.wait_for(std::fs::File::open("/dev/null").unwrap()).unwrap();
+        cancel.set().unwrap();
+        cancel.wait_for(&never).unwrap();
     }
 }

@@ -36,6 +36,15 @@ pub fn context_time(directory: &Path, tree: &Tree) -> Result<ContextTime, TreeEr
     {
         return Ok(ContextTime::Commit(seconds));
     }
+    newest_time(tree)
+}
+
+/// The newest modification time of a file in `tree` that is not ignored, 0 where there is no file. It asks nothing
+/// but the files, whoever they are of.
+///
+/// # Errors
+/// [`TreeError`] for a tree that cannot be listed.
+pub fn newest_time(tree: &Tree) -> Result<ContextTime, TreeError> {
     let files = tree.walk(Path::new(""))?.into_iter().filter(|entry| entry.kind != Kind::Directory);
     let newest = files.map(|entry| entry.mtime.0).max().unwrap_or(0);
     Ok(ContextTime::Newest(u64::try_from(newest).unwrap_or(0)))

@@ -1,7 +1,8 @@
 //! Sources in git: a repository's files at one commit.
 //!
 //! Comes in: a URL as people write it for `build`, and what the caller knows about this machine ([`GitOptions`]).
-//! Goes out: a work tree without any `.git` in it, and which commit it is and how old ([`Checkout`]).
+//! Goes out: a work tree, without any `.git` in it unless that is asked for, and which commit it is and how old
+//! ([`Checkout`]).
 //!
 //! The `git` program does the work. Repositories are not trusted: nothing they hold is executed here (no hooks, no
 //! templates, no file-system monitor, no filters beyond those this machine's own configuration defines), only the
@@ -21,6 +22,7 @@ pub use checkout::{Checkout, check_out};
 pub use error::GitError;
 pub use reference::BadReference;
 pub use run::GitOptions;
+pub(crate) use url::decode;
 pub use url::{GitUrl, GitUrlError};
 
 /// Configuration that keeps git from starting programs that a repository names.

@@ -1,5 +1,6 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
 use dockerfile::ignore::Patterns;
 

@@ -30,7 +30,7 @@ pub use blobs::PendingBlob;
 pub use caches::{Cache, CacheName, Sharing};
 pub use images::StoredImage;
 pub use place::{Candidate, NoPlace, Skipped, choose};
-pub use scratch::{Scratch, remove_left_overs};
+pub use scratch::{Scratch, remove_left_overs, remove_tree};
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]

@@ -104,8 +104,12 @@ fn is_old(path: &Path) -> bool {
     matches!(age, Ok(Ok(age)) if age.as_secs() > 60)
 }
 
-/// Removes a tree, directories without permissions included: overlay makes its `work/work` with mode 0.
-fn remove_tree(path: &Path) -> io::Result<()> {
+/// Removes a tree, directories without permissions included: overlay makes its `work/work` with mode 0, and tars have
+/// them.
+///
+/// # Errors
+/// What the kernel said about the first file that stays.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
     if std::fs::remove_dir_all(path).is_ok() {
         return Ok(());
     }

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking and skips aloud"
 )]
 
+mod contexts;
 mod gateway;
 mod hello;
 mod killed;

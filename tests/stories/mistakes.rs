@@ -238,7 +238,11 @@ fn usage_mistakes_end_with_2() {
     ] {
         scratch.stratum(&arguments).run().expect(2).says(text);
     }
-    scratch.stratum(&["build", &scratch.at("nowhere")]).run().expect(3).says("no Containerfile or Dockerfile");
+    scratch
+        .stratum(&["build", &scratch.at("nowhere")])
+        .run()
+        .expect(3)
+        .says("nowhere: the build context cannot be opened");
 }
 
 #[test]

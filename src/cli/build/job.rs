@@ -1,6 +1,5 @@
 //! One build from its source to its names.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +11,11 @@ use pipeline::{Order, Run, SourceFact, Surroundings};
 use proof::Report;
 use rpm::signature::ExpiredKeys;
 use sandbox::Rung;
-use source::git::{GitOptions, GitUrl};
 
-use super::prepare::{self, Fetched, Prepared, Settings};
-use super::{Arguments, dry_run, outputs, recording};
+use super::bring::Bring;
+use super::fetch::{self, Fetched};
+use super::prepare::{self, Prepared, Settings};
+use super::{Arguments, containerfile, dry_run, outputs, recording};
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::progress::Progress;
@@ -38,14 +38,14 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     /// All phases but the exit phase. `published` is set as soon as the image has its names.
     pub(super) fn build(&self, run: &mut Run<'_>, published: &mut Option<Published>) -> Result<(), Failure> {
+        containerfile::check_stdin(&self.arguments.file, &self.arguments.source)?;
         let http = http::Client::new(&self.session.http).map_err(|error| Failure::of(Status::Usage, &error))?;
         let outside = self.session.entered.outside();
-        let fetched = outside.run(|| self.fetch())?;
-        let built = self.build_from(&fetched, run, &http, published);
-        if let Some(folder) = &fetched.clone {
-            // These files are the user's, so root inside could not remove them with the rest.
-            outside.run(|| drop(std::fs::remove_dir_all(folder)));
-        }
+        let bring = Bring::new(self.session, self.environment, &http, self.arguments.progress.is_for_people());
+        let fetched = outside.run(|| fetch::fetch(&bring, &self.arguments.source));
+        let built = fetched.and_then(|fetched| self.build_from(&fetched, run, &bring, published));
+        // These files are the user's, so root inside could not remove them with the rest.
+        outside.run(|| bring.remove());
         built
     }
 
@@ -53,15 +53,15 @@ impl Job<'_> {
         &self,
         fetched: &Fetched,
         run: &mut Run<'_>,
-        http: &http::Client,
+        bring: &Bring<'_>,
         published: &mut Option<Published>,
     ) -> Result<(), Failure> {
-        let outside = self.session.entered.outside();
-        let place = (fetched.directory.as_path(), fetched.clone.is_some());
+        let (outside, http) = (self.session.entered.outside(), bring.http);
+        let place = (fetched.directory.as_path(), fetched.is_ours);
         let completed = outside.run(|| run.source(&fetched.fact, place, http));
         completed.map_err(|error| failure::of_plugin(&error, None))?;
         let settings = (self.settings, &self.configuration.site);
-        let prepared = outside.run(|| prepare::read(self.arguments, self.environment, settings, (fetched, http)));
+        let prepared = outside.run(|| prepare::read(self.arguments, settings, fetched, bring));
         let mut prepared = prepared?;
         prepared.request.read_through(&outside.pool());
         self.recorder.change(|record| recording::source(record, fetched, &prepared, run.facts()));
@@ -69,42 +69,6 @@ impl Job<'_> {
         let gateway = self.gateway(&mut prepared)?;
         self.edit(run, &fetched.fact, &mut prepared, http)?;
         self.execute(run, &prepared, gateway.as_ref(), published)
-    }
-
-    /// Gets the source: a directory is taken as it is, a git URL is checked out.
-    fn fetch(&self) -> Result<Fetched, Failure> {
-        let text = &self.arguments.source;
-        let url = match GitUrl::recognise(text) {
-            None => return Ok(directory(PathBuf::from(text))),
-            Some(_) if Path::new(text).is_dir() => return Ok(directory(PathBuf::from(text))),
-            Some(Ok(url)) => url,
-            Some(Err(error)) => return Err(Failure::of(Status::Usage, &error)),
-        };
-        let store = self.session.transports.store();
-        let folder = store.shown().join(store.scratch().fresh("source"));
-        let cancelled = || self.session.cancel.is_set();
-        let options = GitOptions {
-            environment: self.environment.for_git(),
-            cancelled: &cancelled,
-            deadline: None,
-            with_submodules: false,
-        };
-        if self.arguments.style().is_for_people() {
-            output::note(&format!("fetching {url}"));
-        }
-        std::fs::create_dir(&folder).map_err(|error| {
-            let text = format!("{}: cannot make a folder for the source: {error}", folder.display());
-            Failure::new(Status::Environment, text)
-        })?;
-        let checkout = source::git::check_out(&url, &folder, &options).map_err(|error| failure::of_git(&error))?;
-        let fact = SourceFact {
-            uri: Some(checkout.repository.clone()),
-            commit: Some(checkout.commit.clone()),
-            reference: checkout.reference.clone(),
-            package: package(&checkout.repository),
-        };
-        let shown = checkout.repository;
-        Ok(Fetched { directory: checkout.directory, shown, fact, clone: Some(folder), time: Some(checkout.time) })
     }
 
     /// Steps that need isolation have it, or nothing is fetched.
@@ -277,32 +241,8 @@ impl Job<'_> {
     }
 }
 
-/// A directory as a source. A clone of the user's has a commit too, but may differ from it.
-fn directory(directory: PathBuf) -> Fetched {
-    let shown = directory.display().to_string();
-    Fetched { directory, shown, fact: SourceFact::default(), clone: None, time: None }
-}
-
-/// The last part of a repository's URL.
-fn package(repository: &str) -> Option<String> {
-    let last = repository.trim_end_matches('/').rsplit(['/', ':']).next()?;
-    Some(last.strip_suffix(".git").unwrap_or(last).to_owned()).filter(|name| !name.is_empty())
-}
-
 impl std::fmt::Debug for Job<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Job").field("arguments", self.arguments).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::package;
-
-    #[test]
-    fn a_package_is_called_like_its_repository() {
-        assert_eq!(package("https://src.example/rpms/webd.git").as_deref(), Some("webd"));
-        assert_eq!(package("git@src.example:webd/").as_deref(), Some("webd"));
-        assert_eq!(package("/"), None);
     }
 }

@@ -14,10 +14,14 @@ use pipeline::site::{Limits, Site};
 use rpm::Keyring;
 use sandbox::{Isolation, Limit, Resource};
 
+use super::bring::Bring;
+use super::containerfile::{self, Asked, Found};
+use super::context::{self, Files};
+use super::fetch::{Fetched, Time};
 use super::{Arguments, FormatName, NetworkName, config_options, mounts, outputs};
 use crate::environment::Environment;
 use crate::failure::{Failure, Status};
-use crate::inputs::{self, Parsed};
+use crate::inputs;
 use crate::registries;
 use crate::site::Configuration;
 
@@ -103,18 +107,6 @@ fn network(arguments: &Arguments, configuration: &Configuration) -> StepNetwork 
     }
 }
 
-/// A source that is a directory by now.
-pub(super) struct Fetched {
-    pub(super) directory: PathBuf,
-    /// What to call it.
-    pub(super) shown: String,
-    pub(super) fact: pipeline::SourceFact,
-    /// The folder that this build checked it out into, if it did.
-    pub(super) clone: Option<PathBuf>,
-    /// The time of its commit, if it is a clone.
-    pub(super) time: Option<u64>,
-}
-
 /// What is asked for, and what the Dockerfile is called.
 pub(super) struct Prepared {
     pub(super) path: String,
@@ -126,30 +118,29 @@ pub(super) struct Prepared {
 /// Reads Dockerfile, context and the other files a user names. Runs as the user.
 pub(super) fn read(
     arguments: &Arguments,
-    environment: &Environment,
     (settings, site): (&Settings, &Site),
-    (fetched, http): (&Fetched, &http::Client),
+    fetched: &Fetched,
+    bring: &Bring<'_>,
 ) -> Result<Prepared, Failure> {
-    let directory = &fetched.directory;
-    let Parsed { path, dockerfile } = inputs::dockerfile(directory, arguments.file.as_deref())?;
+    let environment = bring.environment;
+    let asked = Asked { files: &arguments.file, cpp_flags: cpp_flags(arguments, environment) };
+    let Found { name, dockerfile, places } = containerfile::find(bring, fetched, &asked)?;
+    let tree = Files::of(fetched).without_ignored(&places, arguments.ignorefile.as_deref())?;
     let written = dockerfile.text.clone();
     let dockerfile = edited(arguments, environment, dockerfile)?;
-    let tree = inputs::context(directory, &path, arguments.ignorefile.as_deref())?;
     let mut build_args = arguments.sources.build_args(&arguments.build_arg, environment)?;
     let (epoch, is_commit) = epoch(arguments, environment, (fetched, &tree), &mut build_args)?;
-    let contexts = arguments.build_context.iter().map(|text| inputs::named_context(text));
-    let shown = path.strip_prefix(directory).ok().filter(|_| fetched.clone.is_some());
     let request = Request {
         dockerfile,
         context: inputs::tree(tree),
         context_mtime: mtime(epoch, is_commit),
-        contexts: contexts.collect::<Result<BTreeMap<_, _>, Failure>>()?,
+        contexts: context::named(bring, &arguments.build_context)?,
         build_args,
         target: arguments.target.clone(),
         platform: settings.platform.clone(),
         labels: inputs::pairs(&arguments.label),
         annotations: inputs::pairs(&arguments.annotation),
-        repositories: repositories(arguments, http)?,
+        repositories: repositories(arguments, bring.http)?,
         added: Vec::new(),
         network: settings.network,
         limits: limits(&site.sandbox.limits, arguments.steps.limits()),
@@ -173,7 +164,13 @@ pub(super) fn read(
         builds_unused_stages: !arguments.sources.skip_unused_stages,
         step_inputs: mounts::step_inputs(arguments, environment)?,
     };
-    Ok(Prepared { path: shown.unwrap_or(&path).display().to_string(), written, request })
+    Ok(Prepared { path: name, written, request })
+}
+
+/// Flags for the preprocessor: the environment's as buildah has them, blanks between them, then those given.
+fn cpp_flags(arguments: &Arguments, environment: &Environment) -> Vec<String> {
+    let inherited = environment.get("BUILDAH_CPPFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned);
+    inherited.chain(arguments.cpp_flag.iter().cloned()).collect()
 }
 
 fn layering(arguments: &Arguments) -> Layering {
@@ -273,10 +270,17 @@ fn epoch(
         build_args.entry(NAME.to_owned()).or_insert_with(|| text.to_owned());
         return Ok(parsed);
     }
-    if let Some(seconds) = fetched.time {
-        return Ok((seconds, true));
+    match fetched.time {
+        Some(Time::Commit(seconds)) => return Ok((seconds, true)),
+        Some(Time::Changed(seconds)) => return Ok((seconds, false)),
+        None => {}
     }
-    let time = source::context_time(&fetched.directory, tree).map_err(|error| Failure::of(Status::Source, &error))?;
+    // In a directory from elsewhere a `.git` is anybody's, and git would start what its configuration names.
+    let time = match fetched.is_ours {
+        true => source::newest_time(tree),
+        false => source::context_time(&fetched.directory, tree),
+    };
+    let time = time.map_err(|error| Failure::of(Status::Source, &error))?;
     Ok((time.seconds(), matches!(time, source::ContextTime::Commit(_))))
 }
 

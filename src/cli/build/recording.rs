@@ -11,7 +11,8 @@ use pipeline::record::{
 };
 
 use super::Arguments;
-use super::prepare::{Fetched, Prepared, key_paths};
+use super::fetch::Fetched;
+use super::prepare::{Prepared, key_paths};
 use crate::environment::Environment;
 use crate::failure::{Failure, Status as ExitStatus};
 use crate::inputs;

@@ -3,12 +3,15 @@
 //! Comes in: the tar of a layer and an empty directory. Goes out: the layer's files there, whiteouts in overlayfs's
 //! form (a character device 0:0, the xattr `user.overlay.opaque`). It never touches anything outside the directory,
 //! whatever the tar says, and never asks other layers: a parent that only they have is made anew.
+//!
+//! Tars that are no layers (build contexts, what ADD unpacks) come this way too, into directories that may hold files
+//! already: [`Whiteouts::Literal`], [`Devices::LeftOut`].
 
 mod errors;
 mod metadata;
 mod place;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -32,6 +35,34 @@ pub struct ApplyOptions {
     pub owners: Owners,
     /// What the layer may ask for.
     pub limits: Limits,
+    /// What names of whiteouts mean.
+    pub whiteouts: Whiteouts,
+    /// What becomes of devices.
+    pub devices: Devices,
+    /// User and group of everything, instead of what the tar says.
+    pub owner: Option<(u32, u32)>,
+    /// Permission bits of everything but symlinks, instead of what the tar says.
+    pub mode: Option<u32>,
+}
+
+/// What a name that starts with `.wh.` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Whiteouts {
+    /// Something of lower layers is gone (OCI image-spec, layer.md).
+    #[default]
+    Honoured,
+    /// Nothing: it is a name, as in any archive that is no layer.
+    Literal,
+}
+
+/// What becomes of character and block devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Devices {
+    /// They are made where this user may make them, else reported.
+    #[default]
+    Made,
+    /// They are reported only, and so are hard links to them left out.
+    LeftOut,
 }
 
 /// What a layer was found to hold, and what could not be made of it.
@@ -39,6 +70,8 @@ pub struct ApplyOptions {
 pub struct Applied {
     /// Headers in the tar.
     pub entries: u64,
+    /// Files, directories and links in it, each entry counted.
+    pub files: u64,
     /// Bytes in its files, holes included.
     pub bytes: u64,
     /// Whether everything in lower layers is hidden. overlayfs does not look at the xattr of a layer's root, so
@@ -79,6 +112,9 @@ pub struct SkippedXattr {
 
 /// Unpacks the layer `tar` into the directory `root`, which should be empty and must not change meanwhile.
 ///
+/// What is there is replaced by entries of its name, except that directories are merged; a directory replaces a
+/// symlink to one, as in buildah and docker.
+///
 /// Whiteouts hide what lower layers have and never what the layer itself has. Of extended attributes
 /// `security.capability` and `user.*` are set, except overlayfs's and ours. The tar is read up to its end mark; the
 /// caller drains and verifies the rest ([`super::LayerReader::finish`]).
@@ -92,9 +128,12 @@ pub fn apply(tar: impl Read, root: BorrowedFd<'_>, options: &ApplyOptions) -> Re
         options,
         applied: Applied::default(),
         deferred: BTreeMap::new(),
+        left_out: BTreeSet::new(),
         remembered: 0,
     };
-    while let Some(member) = archive.next()? {
+    while let Some(mut member) = archive.next()? {
+        options.change(&mut member);
+        extraction.applied.files += 1;
         extraction.member(&member, &mut archive)?;
     }
     extraction.finish_directories()?;
@@ -103,12 +142,30 @@ pub fn apply(tar: impl Read, root: BorrowedFd<'_>, options: &ApplyOptions) -> Re
     Ok(applied)
 }
 
+impl ApplyOptions {
+    /// What is not to be as the tar says.
+    fn change(&self, member: &mut Member) {
+        if let Some((uid, gid)) = self.owner {
+            (member.uid, member.gid) = (uid, gid);
+        }
+        if let Some(mode) = self.mode {
+            member.mode = mode & 0o7777;
+        }
+    }
+
+    fn has_whiteouts(&self) -> bool {
+        self.whiteouts == Whiteouts::Honoured
+    }
+}
+
 struct Extraction<'a> {
     place: Place<'a>,
     options: &'a ApplyOptions,
     applied: Applied,
     /// What directories get when nothing more is written into them, by cleaned path.
     deferred: BTreeMap<Vec<u8>, Deferred>,
+    /// Devices that were not to be made, and hard links to them.
+    left_out: BTreeSet<Vec<u8>>,
     remembered: usize,
 }
 
@@ -123,12 +180,13 @@ impl Extraction<'_> {
     fn member<R: Read>(&mut self, member: &Member, archive: &mut Archive<'_, R>) -> Result<(), ApplyError> {
         let path = self.clean(&member.path)?;
         let Some((directory, name)) = split(&path) else { return self.root(member) };
-        if directory.split(|byte| *byte == b'/').any(|component| component.starts_with(WHITEOUT)) {
+        let is_below_whiteout = || directory.split(|byte| *byte == b'/').any(|part| part.starts_with(WHITEOUT));
+        if self.options.has_whiteouts() && is_below_whiteout() {
             return if holds_aufs_name(directory) { Ok(()) } else { Err(ApplyError::Whiteout { path: shown(&path) }) };
         }
         let parent = self.parent(directory)?;
         let spot = Spot { path: &path, parent, name };
-        if name.starts_with(WHITEOUT) {
+        if self.options.has_whiteouts() && name.starts_with(WHITEOUT) {
             return self.whiteout(&spot, directory);
         }
         match member.kind {
@@ -160,6 +218,7 @@ impl Extraction<'_> {
         let parent = self.place.directory(path, &mut implied)?;
         for path in implied {
             self.remember(path.len())?;
+            self.implied_owner(&path)?;
             self.applied.implied_directories.push(shown(&path));
         }
         Ok(parent)
@@ -243,7 +302,7 @@ impl Extraction<'_> {
         };
         let ((), before) = self.make(spot, "make the directory", make)?;
         let directory = files::open_directory(&spot.parent, spot.name).map_err(at(spot.path, "open the directory"))?;
-        if before == Before::Whiteout {
+        if before == Before::Whiteout && self.options.has_whiteouts() {
             metadata::set_opaque(directory.as_fd()).map_err(at(spot.path, "mark the directory as opaque"))?;
         }
         self.directory_metadata(spot.path, &directory, member)?;
@@ -264,6 +323,9 @@ impl Extraction<'_> {
         let target = self.clean(&member.link)?;
         let missing = || ApplyError::HardlinkMissing { path: shown(spot.path), target: shown(&target) };
         let Some((directory, name)) = split(&target) else { return Err(missing()) };
+        if self.left_out.contains(&target) {
+            return self.leave_out(spot.path);
+        }
         let Some(from) = self.place.existing(directory)? else { return Err(missing()) };
         let there = files::stat_if_there(&from, name).map_err(at(&target, "look up the hard link's target"))?;
         let there = there.filter(|stat| !files::is_whiteout(stat)).ok_or_else(missing)?;
@@ -281,6 +343,10 @@ impl Extraction<'_> {
             Kind::Block => (FileType::BlockDevice, fs::makedev(member.major, member.minor)),
             Kind::Regular | Kind::HardLink | Kind::Symlink | Kind::Directory | Kind::Fifo => (FileType::Fifo, 0),
         };
+        if kind != FileType::Fifo && self.options.devices == Devices::LeftOut {
+            self.leave_out(spot.path)?;
+            return self.skip_device(spot.path, member);
+        }
         // The device 0:0 would be a whiteout to overlayfs.
         let is_whiteout = kind == FileType::CharacterDevice && device == 0;
         let make = |spot: &Spot<'_>| fs::mknodat(&spot.parent, spot.name, kind, Mode::RUSR | Mode::WUSR, device);
@@ -290,6 +356,10 @@ impl Extraction<'_> {
             Err(error) if kind != FileType::Fifo && error.is_forbidden() => self.skip_device(spot.path, member),
             Err(error) => Err(error),
         }
+    }
+
+    fn leave_out(&mut self, path: &[u8]) -> Result<(), ApplyError> {
+        if self.left_out.insert(path.to_vec()) { self.remember(path.len()) } else { Ok(()) }
     }
 
     fn skip_device(&mut self, path: &[u8], member: &Member) -> Result<(), ApplyError> {

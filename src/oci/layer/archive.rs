@@ -57,7 +57,7 @@ pub enum ArchiveError {
         kind: char,
     },
     /// More than [`Limits`] allows.
-    #[error("the layer has more than {limit} {what}")]
+    #[error("the tar has more than {limit} {what}")]
     Limit {
         /// Of what.
         what: &'static str,
@@ -196,14 +196,7 @@ impl<'l, R: Read> Archive<'l, R> {
             let is_end = !self.block(&mut block)? || block.iter().all(|byte| *byte == 0);
             return if is_end { Ok(None) } else { Err(self.bad("a lone block of zeros")) };
         }
-        let stored = number(&Header::from_byte_slice(&block).as_old().cksum);
-        let sum = |value: &dyn Fn(u8) -> i64| -> i64 {
-            let blanked = |at: usize| (148..156).contains(&at);
-            block.iter().enumerate().map(|(at, byte)| value(if blanked(at) { b' ' } else { *byte })).sum()
-        };
-        // Old writers summed signed bytes.
-        let fits = stored == Some(sum(&i64::from)) || stored == Some(sum(&|byte| i64::from(byte.cast_signed())));
-        if fits { Ok(Some(block)) } else { Err(self.bad("the checksum of a header is wrong")) }
+        if has_checksum(&block) { Ok(Some(block)) } else { Err(self.bad("the checksum of a header is wrong")) }
     }
 
     /// Fills `block`; `false` if there is nothing more.
@@ -440,6 +433,25 @@ impl<'l, R: Read> Archive<'l, R> {
         }
         Ok(())
     }
+}
+
+/// Whether these bytes, the first 512 of a file, are the beginning of a tar that is not empty.
+///
+/// The header's checksum tells: the oldest tars have no magic number.
+#[must_use]
+pub fn starts_tar(start: &[u8]) -> bool {
+    let block: Option<&[u8; BLOCK]> = start.first_chunk();
+    block.is_some_and(|block| block.iter().any(|byte| *byte != 0) && has_checksum(block))
+}
+
+fn has_checksum(block: &[u8; BLOCK]) -> bool {
+    let stored = number(&Header::from_byte_slice(block).as_old().cksum);
+    let sum = |value: &dyn Fn(u8) -> i64| -> i64 {
+        let blanked = |at: usize| (148..156).contains(&at);
+        block.iter().enumerate().map(|(at, byte)| value(if blanked(at) { b' ' } else { *byte })).sum()
+    };
+    // Old writers summed signed bytes.
+    stored == Some(sum(&i64::from)) || stored == Some(sum(&|byte| i64::from(byte.cast_signed())))
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ pub mod write;
 
 use std::path::PathBuf;
 
-pub use apply::{Applied, ApplyError, ApplyOptions, apply};
-pub use archive::ArchiveError;
+pub use apply::{Applied, ApplyError, ApplyOptions, Devices, Whiteouts, apply};
+pub use archive::{ArchiveError, starts_tar};
 pub use compress::{CompressError, CompressOptions, Compressing, compressing};
 pub use diff::{Clamp, DiffError, DiffOptions, write_upper};
 pub use files::open_inside;

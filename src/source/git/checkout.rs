@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tracing::info;
 
 use super::fetch::{fetch, is_other_format};
@@ -32,10 +33,11 @@ pub struct Checkout {
 }
 
 /// Checks out what `url` names below `into`, which is made if it is not there: the files in `into/tree`, git's own
-/// ones in `into/git`, neither of which may exist.
+/// ones in `into/git`, neither of which may exist. With [`GitOptions::keeps_git_directory`] the latter end as
+/// `into/tree/.git`, with the commit checked out and `origin` being the repository's address without credentials.
 ///
-/// Files are 0644 or 0755 and directories 0755, whatever the umask is; times of change are the clock's. Links are as
-/// they are in the repository, so the result has to be read with [`Tree`]. Only the commit itself is fetched where
+/// Files are 0644 or 0755 and directories 0755, whatever the umask is; all are as old as the commit. Links are as they
+/// are in the repository, so the result has to be read with [`Tree`]. Only the commit itself is fetched where
 /// the server allows that. Files written before an error stay.
 ///
 /// # Errors
@@ -47,14 +49,20 @@ pub fn check_out(url: &GitUrl, into: &Path, options: &GitOptions<'_>) -> Result<
     make(&work_tree)?;
     let mut git = Git::new(url, &directory, &work_tree, options);
     let commit = get(&mut git, &directory, url)?;
+    if let Some(wanted) = url.commit().filter(|wanted| !commit.starts_with(*wanted)) {
+        return Err(GitError::WrongCommit { repository: git.repository(), wanted: wanted.to_owned(), found: commit });
+    }
     git.expect("check out the commit", &["checkout", "--quiet", "--force", "--detach", &commit])?;
     if options.with_submodules {
         submodules(&mut git, &directory)?;
     }
-    tidy(&git, &work_tree)?;
     let seconds = git.expect("read the commit", &["log", "-1", "--format=%ct", &commit])?;
     let no_time = |_| GitError::NoCommit { repository: git.repository(), reference: commit.clone() };
     let time = seconds.trim().parse().map_err(no_time)?;
+    if options.keeps_git_directory {
+        keep(&git, &directory, &work_tree, &commit)?;
+    }
+    tidy(&git, &work_tree, time)?;
     let context = match url.subdirectory() {
         Some(folder) => inside(&work_tree, folder).ok_or_else(|| GitError::NoSubdirectory {
             repository: git.repository(),
@@ -124,21 +132,58 @@ fn submodules(git: &mut Git<'_>, directory: &Path) -> Result<(), GitError> {
     Err(GitError::Submodules { repository: git.repository(), output: output.messages })
 }
 
-/// Takes away what submodules leave, and the umask's mark.
-fn tidy(git: &Git<'_>, work_tree: &Path) -> Result<(), GitError> {
+/// Makes git's `directory` the `.git` of the work tree, without what this machine and the moment left in it.
+fn keep(git: &Git<'_>, directory: &Path, work_tree: &Path, commit: &str) -> Result<(), GitError> {
+    const ACTION: &str = "write the configuration";
+    git.expect(ACTION, &["config", "remote.origin.url", &git.repository()])?;
+    git.expect(ACTION, &["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"])?;
+    // Set by `init`, because the work tree was elsewhere; older versions of git do not.
+    git.run(ACTION, &["config", "--unset-all", "core.worktree"])?;
+    // An index read anew has no inode numbers and times.
+    git.expect("read the commit into the index", &["read-tree", commit])?;
+    for name in ["FETCH_HEAD", "ORIG_HEAD", "logs", "refs/remotes"] {
+        let path = directory.join(name);
+        let is_directory = path.symlink_metadata().map(|metadata| metadata.is_dir());
+        let removed = match is_directory {
+            Ok(true) => fs::remove_dir_all(&path),
+            Ok(false) => fs::remove_file(&path),
+            Err(_) => Ok(()),
+        };
+        removed.map_err(failure(&path, "remove what only this check-out needed"))?;
+    }
+    fs::rename(directory, work_tree.join(".git")).map_err(failure(directory, "move git's files"))
+}
+
+/// Takes away what submodules leave, and the marks of umask and clock.
+fn tidy(git: &Git<'_>, work_tree: &Path, time: u64) -> Result<(), GitError> {
     let unreadable = |source| GitError::Tree { repository: git.repository(), source };
     let root = fs::File::open(work_tree).map_err(failure(work_tree, "open a directory"))?;
     let tree = Tree::new(root.into(), work_tree, None);
-    for entry in tree.walk(Path::new("")).map_err(unreadable)? {
+    let (mut entries, mut links) = (tree.walk(Path::new("")).map_err(unreadable)?, Vec::new());
+    for entry in &entries {
         let path = work_tree.join(&entry.path);
-        if entry.path.file_name().is_some_and(|name| name == ".git") {
+        let is_git = entry.path.file_name().is_some_and(|name| name == ".git");
+        if is_git && entry.path.parent() != Some(Path::new("")) {
             // Nothing a commit holds is called that: git refuses to check it out.
             fs::remove_file(&path).map_err(failure(&path, "remove a submodule's link to its repository"))?;
-        } else if let Some(mode) = portable_mode(&entry) {
+            links.push(entry.path.clone());
+        } else if let Some(mode) = portable_mode(entry) {
             fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failure(&path, "set permissions"))?;
         }
     }
+    entries.retain(|entry| !links.contains(&entry.path));
+    for entry in entries {
+        set_time(&work_tree.join(entry.path), time)?;
+    }
     Ok(())
+}
+
+/// Makes a file as old as the commit. What is in a directory does not change that any more.
+fn set_time(path: &Path, time: u64) -> Result<(), GitError> {
+    let time = Timespec { tv_sec: i64::try_from(time).unwrap_or(i64::MAX), tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    let set = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+    set.map_err(|error| failure(path, "set the time of change")(error.into()))
 }
 
 /// The mode that git means, if the file has another.

@@ -66,6 +66,9 @@ pub struct GitOptions<'a> {
     pub deadline: Option<Duration>,
     /// Whether submodules are checked out too, and theirs; over network protocols only.
     pub with_submodules: bool,
+    /// Whether git's own files of the repository stay, in `.git` at the top of the work tree (`ADD --keep-git-dir`).
+    /// Submodules have none.
+    pub keeps_git_directory: bool,
 }
 
 impl Debug for GitOptions<'_> {
@@ -77,6 +80,7 @@ impl Debug for GitOptions<'_> {
             .field("environment", &names)
             .field("deadline", &self.deadline)
             .field("with_submodules", &self.with_submodules)
+            .field("keeps_git_directory", &self.keeps_git_directory)
             .finish_non_exhaustive()
     }
 }

@@ -84,7 +84,13 @@ fn options(cancelled: &dyn Fn() -> bool) -> GitOptions<'_> {
     let path = std::env::var("PATH").unwrap();
     let environment = [("PATH", path.as_str()), ("GIT_CONFIG_GLOBAL", "/dev/null")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    GitOptions { environment, cancelled, deadline: Some(Duration::from_secs(60)), with_submodules: false }
+    GitOptions {
+        environment,
+        cancelled,
+        deadline: Some(Duration::from_secs(60)),
+        with_submodules: false,
+        keeps_git_directory: false,
+    }
 }
 
 fn read(checkout: &Checkout, file: &str) -> String {
@@ -120,6 +126,25 @@ fn a_checkout_is_the_commit_its_time_and_nothing_of_git() {
     let names: Vec<_> = fs::read_dir(&checkout.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!((names, read(&checkout, "Dockerfile")), (vec!["Dockerfile".into()], "new".to_owned()));
     assert_eq!(history(&checkout), 1);
+}
+
+#[test]
+fn the_git_directory_stays_if_it_is_wanted() {
+    let Some(site) = Site::new() else { return };
+    site.commit("repo", "sub/Dockerfile", "x");
+    let commit = site.commit("repo", "file", "x");
+    let options = GitOptions { keeps_git_directory: true, ..options(&|| false) };
+    let checkout = site.check_out_with(&site.url("repo"), &options).unwrap();
+    let git = |arguments: &[&str]| {
+        let command = Command::new("git").args(arguments).current_dir(&checkout.work_tree).output().unwrap();
+        String::from_utf8(command.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(git(&["rev-parse", "HEAD"]), commit);
+    assert_eq!(
+        (git(&["status", "--porcelain"]), git(&["remote", "get-url", "origin"])),
+        (String::new(), site.url("repo"))
+    );
+    assert!(!checkout.work_tree.join(".git/FETCH_HEAD").exists() && !checkout.work_tree.join(".git/logs").exists());
 }
 
 #[test]

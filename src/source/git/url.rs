@@ -1,5 +1,7 @@
 //! Which texts are git sources, and what they say.
 
+mod query;
+
 use std::fmt::{self, Display, Formatter};
 use std::path::{Component, Path, PathBuf};
 
@@ -21,6 +23,8 @@ pub struct GitUrl {
     credentials: Option<Credentials>,
     reference: Option<String>,
     subdirectory: Option<PathBuf>,
+    /// Hex digits that the commit's id has to start with.
+    commit: Option<String>,
 }
 
 /// How git reaches a repository.
@@ -60,6 +64,14 @@ pub enum GitUrlError {
         #[source]
         source: BadReference,
     },
+    /// The part behind the `?`.
+    #[error("{url}: cannot take a commit from its query: {why}")]
+    Query {
+        /// The text, credentials masked.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The part behind the `:`.
     #[error("{url}: `{subdirectory}` is not a folder in the repository: it leads out with `..`")]
     Subdirectory {
@@ -88,17 +100,20 @@ impl GitUrl {
     /// `https://…` when their path ends in `.git` or a `#` follows. `file://` counts always, because a directory to
     /// be used as it is has no scheme. A local directory may have a name of the scp or GitHub form: look for it first.
     ///
-    /// Behind the `#` come the reference (nothing stands for the default branch) and, after a `:`, the folder.
+    /// Behind the `#` come the reference (nothing stands for the default branch) and, after a `:`, the folder. The
+    /// same may stand in a query as BuildKit has it: `?branch=…`, `tag`, `ref`, `subdir` and, for the commit that the
+    /// reference has to lead to, `commit` or `checksum`.
     #[must_use]
     pub fn recognise(text: &str) -> Option<Result<Self, GitUrlError>> {
         let (address, fragment) = text.split_once('#').map_or((text, None), |(start, end)| (start, Some(end)));
         let form = form(address, fragment.is_some())?;
-        Some(parse(&form, address).map_err(|why| GitUrlError::Repository { url: mask(address, &[]), why }).and_then(
-            |url| match fragment {
-                Some(fragment) => url.with_fragment(fragment),
-                None => Ok(url),
-            },
-        ))
+        let (address, query) = match form {
+            Form::Url | Form::Github | Form::Scp => address.split_once('?').unwrap_or((address, "")),
+            Form::File => (address, ""),
+        };
+        let url = parse(&form, address).map_err(|why| GitUrlError::Repository { url: mask(address, &[]), why });
+        let url = url.and_then(|url| fragment.map_or(Ok(url.clone()), |fragment| url.with_fragment(fragment)));
+        Some(url.and_then(|url| query::add(url, query)))
     }
 
     /// The same repository at another reference, which replaces the one in the URL.
@@ -135,6 +150,11 @@ impl GitUrl {
         matches!(reference::Wanted::of(self.reference()), reference::Wanted::Commit(_))
     }
 
+    /// Hex digits that the id of the commit has to start with, apart from what the reference says.
+    pub(super) fn commit(&self) -> Option<&str> {
+        self.commit.as_deref()
+    }
+
     pub(super) fn transport(&self) -> Transport {
         self.transport
     }
@@ -148,6 +168,10 @@ impl GitUrl {
         if !reference.is_empty() {
             self = self.with_reference(reference)?;
         }
+        self.with_subdirectory(folder)
+    }
+
+    fn with_subdirectory(mut self, folder: &str) -> Result<Self, GitUrlError> {
         self.subdirectory = subdirectory(folder).map_err(|()| GitUrlError::Subdirectory {
             url: self.repository.clone(),
             subdirectory: mask(folder, &[]),
@@ -206,6 +230,7 @@ fn parse(form: &Form, address: &str) -> Result<GitUrl, &'static str> {
         credentials: None,
         reference: None,
         subdirectory: None,
+        commit: None,
     };
     match form {
         Form::Url => parse_url(address),
@@ -228,9 +253,6 @@ fn parse_url(address: &str) -> Result<GitUrl, &'static str> {
     if host.starts_with('-') || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte)) {
         return Err("its host is not a name or an address");
     }
-    if url.query().is_some() {
-        return Err("it has a query; a commit, tag or branch is written behind a `#`");
-    }
     if url.path().trim_matches('/').is_empty() {
         return Err("it has no path");
     }
@@ -243,7 +265,8 @@ fn parse_url(address: &str) -> Result<GitUrl, &'static str> {
     let kept = if url.scheme() == "ssh" { user.as_str() } else { "" };
     url.set_username(kept).and_then(|()| url.set_password(None)).map_err(|()| "it is not a URL")?;
     let repository = url.to_string();
-    Ok(GitUrl { repository, transport: Transport::Network, credentials, reference: None, subdirectory: None })
+    let (reference, subdirectory, commit) = (None, None, None);
+    Ok(GitUrl { repository, transport: Transport::Network, credentials, reference, subdirectory, commit })
 }
 
 fn credentials(url: &Url) -> Result<Option<Credentials>, &'static str> {
@@ -260,7 +283,7 @@ fn credentials(url: &Url) -> Result<Option<Credentials>, &'static str> {
 }
 
 /// Percent-decodes (RFC 3986, section 2.1); `None` for what is then not printable text.
-fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

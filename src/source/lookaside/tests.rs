@@ -1,9 +1,5 @@
 //! Downloads from a server whose every answer is scripted.
 
-#[path = "../../http/tests/all/server.rs"]
-#[expect(dead_code, reason = "the tests of `http` need more of it")]
-mod server;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,9 +10,9 @@ use std::time::Duration;
 use http::{Client, ClientOptions, Retry};
 use oci::Digest;
 
-use self::server::{Answer, Body, Seen, Server, serve};
 use super::*;
 use crate::Class;
+use crate::server::{Answer, Body, Seen, Server, serve};
 
 const CONTENT: &[u8] = b"abc";
 const SHA512: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\

@@ -14,7 +14,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// A name that no file can have.
-    #[error("{path}: the layer has an entry of this name, which cannot be used: {why}", path = path.display())]
+    #[error("{path}: the tar has an entry of this name, which cannot be used: {why}", path = path.display())]
     Name {
         /// The name as it is in the tar.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum ApplyError {
         why: NameError,
     },
     /// A symlink that nobody could follow.
-    #[error("{path}: the layer has a symlink here whose target cannot be used: {why}", path = path.display())]
+    #[error("{path}: the tar has a symlink here whose target cannot be used: {why}", path = path.display())]
     Target {
         /// The symlink.
         path: PathBuf,
@@ -30,19 +30,19 @@ pub enum ApplyError {
         why: NameError,
     },
     /// Something other than a directory in place of the root.
-    #[error("the layer has an entry `{name}` that would replace the root directory", name = name.display())]
+    #[error("the tar has an entry `{name}` that would replace the root directory", name = name.display())]
     Root {
         /// The name as it is in the tar.
         name: PathBuf,
     },
     /// A whiteout of nothing, of `.` or `..`, or a whiteout used as a directory.
-    #[error("{path}: the layer has a whiteout of this name, which hides nothing a layer may hide", path = path.display())]
+    #[error("{path}: the tar has a whiteout of this name, which hides nothing a layer may hide", path = path.display())]
     Whiteout {
         /// The whiteout.
         path: PathBuf,
     },
     /// A hard link to a file that this layer does not have; a lower layer may.
-    #[error("{path}: the layer has this as a hard link to {target}, which it does not hold before it", path = path.display(), target = target.display())]
+    #[error("{path}: the tar has this as a hard link to {target}, which it does not hold before it", path = path.display(), target = target.display())]
     HardlinkMissing {
         /// The link.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum ApplyError {
         source: io::Error,
     },
     /// A parent that is there but no directory.
-    #[error("{path}: the layer puts files into this, but it is not a directory", path = path.display())]
+    #[error("{path}: the tar puts files into this, but it is not a directory", path = path.display())]
     Parent {
         /// The parent.
         path: PathBuf,
@@ -111,7 +111,7 @@ pub enum ApplyError {
     )]
     NoOpenat2,
     /// More names to keep in mind than allowed.
-    #[error("the layer has so many directories that remembering them takes more than {limit} bytes")]
+    #[error("the tar has so many directories that remembering them takes more than {limit} bytes")]
     Remembered {
         /// How much is allowed.
         limit: usize,

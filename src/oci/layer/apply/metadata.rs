@@ -45,6 +45,14 @@ impl Extraction<'_> {
         fs::futimens(file, &timestamps(member.mtime)).map_err(at(path, "set the time"))
     }
 
+    /// The owner of a directory that the tar only implies, where one is demanded.
+    pub(super) fn implied_owner(&mut self, path: &[u8]) -> Result<(), ApplyError> {
+        let Some((uid, gid)) = self.options.owner else { return Ok(()) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = files::open_in_root(self.place.root(), path, flags).map_err(at(path, "open the directory"))?;
+        self.give(path, directory.as_fd(), uid, gid)
+    }
+
     /// Owner and attributes of a directory; mode and time wait until nothing more goes into it.
     pub(super) fn directory_metadata(
         &mut self,
@@ -52,6 +60,9 @@ impl Extraction<'_> {
         directory: &OwnedFd,
         member: &Member,
     ) -> Result<(), ApplyError> {
+        if self.options.owners == Owners::Recorded {
+            forget_owner(directory).map_err(|error| not_set(path, OWNER_XATTR.as_bytes(), error))?;
+        }
         self.owner(path, directory.as_fd(), member)?;
         self.xattrs(path, directory.as_fd(), &member.xattrs)?;
         let mode = Mode::from_raw_mode(member.mode | OWNER_ALL);
@@ -83,13 +94,15 @@ impl Extraction<'_> {
     }
 
     fn owner(&mut self, path: &[u8], file: BorrowedFd<'_>, member: &Member) -> Result<(), ApplyError> {
+        self.give(path, file, member.uid, member.gid)
+    }
+
+    fn give(&mut self, path: &[u8], file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<(), ApplyError> {
         match self.options.owners {
-            Owners::Real => {
-                let (uid, gid) = owner(member);
-                fs::fchown(file, uid, gid).map_err(|error| not_owned(path, member, error))
-            }
-            Owners::Recorded if (member.uid, member.gid) != (0, 0) => {
-                let text = format!("{}:{}", member.uid, member.gid);
+            Owners::Real => fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .map_err(|source| ApplyError::Owner { path: shown(path), uid, gid, source: source.into() }),
+            Owners::Recorded if (uid, gid) != (0, 0) => {
+                let text = format!("{uid}:{gid}");
                 fs::fsetxattr(file, OWNER_XATTR, text.as_bytes(), XattrFlags::empty())
                     .map_err(|error| not_set(path, OWNER_XATTR.as_bytes(), error))
             }
@@ -129,6 +142,14 @@ impl Extraction<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A directory that was there before may have an owner recorded, which root as the new one would not replace.
+fn forget_owner(directory: &OwnedFd) -> Result<(), Errno> {
+    match fs::fremovexattr(directory, OWNER_XATTR) {
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+        answer => answer,
     }
 }
 

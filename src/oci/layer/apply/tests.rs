@@ -114,10 +114,10 @@ fn hard_links_are_relative_to_the_root() {
 
 #[test]
 fn a_hard_link_to_what_is_outside_is_missing() {
-    let message = "l: the layer has this as a hard link to outside, which it does not hold before it";
+    let message = "l: the tar has this as a hard link to outside, which it does not hold before it";
     refused(Tar::default().hard_link("l", "../outside"), message);
     refused(Tar::default().symlink("up", "..").hard_link("l", "up/../outside"), message);
-    let message = "l: the layer has this as a hard link to up/outside, which it does not hold before it";
+    let message = "l: the tar has this as a hard link to up/outside, which it does not hold before it";
     refused(Tar::default().symlink("up", "..").hard_link("l", "up/outside"), message);
 }
 
@@ -164,7 +164,7 @@ fn a_whiteout_hides_lower_layers_only() {
 #[test]
 fn strange_whiteouts_are_refused() {
     for name in [".wh.", ".wh..", ".wh...", "a/.wh..", ".wh.a/b"] {
-        let message = format!("{name}: the layer has a whiteout of this name, which hides nothing a layer may hide");
+        let message = format!("{name}: the tar has a whiteout of this name, which hides nothing a layer may hide");
         refused(Tar::default().file(name, ""), &message);
     }
     let (world, _) = applied(Tar::default().file(".wh..wh.plnk/1.2", "x").file("x/.wh.../../y", ""));
@@ -202,7 +202,7 @@ fn the_root_itself_may_have_an_entry() {
     assert_eq!(world.root().metadata().unwrap().mtime(), 1);
     refused(
         Tar::default().raw(b'2', b"..", 0, |header| header.set_link_name("/etc").unwrap()),
-        "the layer has an entry `..` that would replace the root directory",
+        "the tar has an entry `..` that would replace the root directory",
     );
 }
 
@@ -273,10 +273,10 @@ fn long_names_and_names_that_are_not_text_arrive() {
 fn names_the_kernel_cannot_take_are_named() {
     let part = format!("{}/", "a".repeat(200));
     let long = part.repeat(21);
-    let message = format!("{long}x: the layer has an entry of this name, which cannot be used: it is too long");
+    let message = format!("{long}x: the tar has an entry of this name, which cannot be used: it is too long");
     refused(Tar::default().file(&format!("{long}x"), ""), &message);
     let deep = "a/".repeat(300);
-    let message = "l: the layer has a symlink here whose target cannot be used: it leads through too many directories";
+    let message = "l: the tar has a symlink here whose target cannot be used: it leads through too many directories";
     refused(Tar::default().symlink("l", &deep), message);
     refused(
         Tar::default().pax(&[("path", b"a\0b")]).file("c", ""),
@@ -286,17 +286,14 @@ fn names_the_kernel_cannot_take_are_named() {
 
 #[test]
 fn files_do_not_go_through_files() {
-    refused(
-        Tar::default().file("a", "").file("a/b", ""),
-        "a: the layer puts files into this, but it is not a directory",
-    );
+    refused(Tar::default().file("a", "").file("a/b", ""), "a: the tar puts files into this, but it is not a directory");
     refused(
         Tar::default().symlink("a", "loop").symlink("loop", "a").file("a/b", ""),
         "a: cannot open the directory: Too many levels of symbolic links (os error 40)",
     );
     refused(
         Tar::default().symlink("a", "nowhere").file("a/b", ""),
-        "a: the layer puts files into this, but it is not a directory",
+        "a: the tar puts files into this, but it is not a directory",
     );
 }
 
@@ -320,10 +317,10 @@ fn limits_hold() {
     let with = |limits| ApplyOptions { limits, ..ApplyOptions::default() };
     let few = with(Limits { entries: 10, ..Limits::default() });
     let many = (0..11).fold(Tar::default(), |tar, at| tar.file(&at.to_string(), "")).end();
-    assert_eq!(world.apply_with(&many, &few).unwrap_err().to_string(), "the layer has more than 10 entries");
+    assert_eq!(world.apply_with(&many, &few).unwrap_err().to_string(), "the tar has more than 10 entries");
     let small = with(Limits { unpacked_bytes: 5, ..Limits::default() });
     let large = Tar::default().file("a", "abc").file("b", "def").end();
-    let message = "the layer has more than 5 bytes in its files";
+    let message = "the tar has more than 5 bytes in its files";
     assert_eq!(world.apply_with(&large, &small).unwrap_err().to_string(), message);
     let forgetful = with(Limits { remembered_bytes: 500, ..Limits::default() });
     let directories = (0..11).fold(Tar::default(), |tar, at| tar.directory(&at.to_string())).end();

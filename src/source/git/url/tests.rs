@@ -77,7 +77,6 @@ fn what_git_or_ssh_could_take_for_an_option_is_refused() {
         "git://host.example/a%0ahost=b",
         "git://host.example",
         "git://user:pass@host.example/a",
-        "https://host.example/a.git?ref=x",
         "https://host.example/a b.git",
         "https://user%0a@host.example/a.git",
         "https:///a.git",
