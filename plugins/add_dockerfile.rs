@@ -52,7 +52,7 @@ impl Plugin<PreBuild> for AddDockerfile {
 }
 
 /// `name-version-release`.
-fn nvr(all: &Labels) -> Result<String, PluginError> {
+pub(crate) fn nvr(all: &Labels) -> Result<String, PluginError> {
     let missing: Vec<&str> = NAMED_BY.into_iter().filter(|name| labels::value(all, name).is_none()).collect();
     if !missing.is_empty() {
         let text = format!("it is named by the labels name, version and release, and has no {}", missing.join(", no "));
@@ -63,7 +63,7 @@ fn nvr(all: &Labels) -> Result<String, PluginError> {
 }
 
 /// The file, its name one part of a path whatever `nvr` holds.
-fn decide(nvr: &str, dockerfile: &str) -> Result<Added, PluginError> {
+pub(crate) fn decide(nvr: &str, dockerfile: &str) -> Result<Added, PluginError> {
     let plain = |character: char| if character == '/' || character.is_control() { '-' } else { character };
     let name = format!("Dockerfile-{}", nvr.chars().map(plain).collect::<String>());
     if name.len() > MAX_NAME {

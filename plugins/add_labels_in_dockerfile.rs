@@ -36,14 +36,25 @@ struct Rules {
 
 /// What is there before.
 #[derive(Clone, Debug, Default)]
-struct Before {
-    parent: Labels,
+pub struct Before {
+    /// Of the image that the last stage is built on.
+    pub parent: Labels,
     /// Of the Dockerfile alone.
-    written: Labels,
+    pub written: Labels,
     /// Known of this build.
-    automatic: Labels,
+    pub automatic: Labels,
     /// `--label`: the build adds them itself, after everything.
-    demanded: Labels,
+    pub demanded: Labels,
+}
+
+impl Rules {
+    fn of(site: &Site) -> Self {
+        Self {
+            labels: site.image_labels.clone(),
+            equal: site.image_equal_labels.clone(),
+            url_format: site.image_label_info_url_format.clone(),
+        }
+    }
 }
 
 fn acts(site: &Site) -> bool {
@@ -54,11 +65,7 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
     if setup.args.is_none() && !acts(setup.site) {
         return Ok(None);
     }
-    let rules = Rules {
-        labels: setup.site.image_labels.clone(),
-        equal: setup.site.image_equal_labels.clone(),
-        url_format: setup.site.image_label_info_url_format.clone(),
-    };
+    let rules = Rules::of(setup.site);
     let automatic = setup.texts("auto_labels")?.unwrap_or_else(|| AUTOMATIC.map(str::to_owned).to_vec());
     Ok(Some(Box::new(AddLabels { rules, automatic })))
 }
@@ -75,21 +82,39 @@ impl Plugin<PreBuild> for AddLabels {
         warnings.extend(replaced(&self.rules, &before));
         let added = decide(&self.rules, &before)?;
         let all = union(&[&before.parent, &before.written, &added, &before.demanded]);
-        let reason = "labels of the site, of this build, and aliases".to_owned();
-        let is_empty = added.is_empty();
-        let edit = Reasoned { edit: Edit::Labels(added.into_iter().collect()), reason };
-        let edits = if is_empty { Vec::new() } else { vec![edit] };
+        let edits = edit(added).into_iter().collect();
         Ok(Changes { edits, facts: vec![Fact::Labels(all)], warnings })
     }
 }
 
+/// The edit that adds these labels; none for none.
+fn edit(added: Labels) -> Option<Reasoned> {
+    let reason = "labels of the site, of this build, and aliases".to_owned();
+    (!added.is_empty()).then(|| Reasoned { edit: Edit::Labels(added.into_iter().collect()), reason })
+}
+
+/// The labels to add and the edit that adds them; `names` are those known of the build that are wanted.
+pub(crate) fn decided(
+    site: &Site,
+    (known, names): (&Known, &[String]),
+    before: Before,
+) -> Result<(Labels, Option<Reasoned>), PluginError> {
+    let before = Before { automatic: automatic(names, known).0, ..before };
+    let added = decide(&Rules::of(site), &before)?;
+    Ok((added.clone(), edit(added)))
+}
+
 /// What a build knows of itself.
 #[derive(Clone, Debug, Default)]
-struct Known {
-    platform: String,
-    epoch: u64,
-    commit: Option<String>,
-    uri: Option<String>,
+pub struct Known {
+    /// The platform, under the site's name for it.
+    pub platform: String,
+    /// The time of the build, in seconds since 1970.
+    pub epoch: u64,
+    /// The commit of the source.
+    pub commit: Option<String>,
+    /// Where the source is.
+    pub uri: Option<String>,
 }
 
 impl Known {

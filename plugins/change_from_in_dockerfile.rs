@@ -34,7 +34,7 @@ impl Plugin<PreBuild> for ChangeFrom {
 }
 
 /// The edit that makes the FROM of `stage`, which says `name`, say `pinned`.
-fn decide(stage: usize, (name, pinned): (&str, &Reference), rules: &Rules) -> Reasoned {
+pub(crate) fn decide(stage: usize, (name, pinned): (&str, &Reference), rules: &Rules) -> Reasoned {
     let digest = pinned.digest().map_or("", |digest| digest.as_str());
     let (algorithm, hex) = digest.split_once(':').unwrap_or_default();
     let short = hex.get(..SHOWN).unwrap_or(hex);

@@ -1,6 +1,6 @@
 //! `check_base_image`: where base images come from, and whether they are there.
 //!
-//! Reads the FROM of every stage that is built; moves names without a registry to the source registry; opens each
+//! Reads the FROM of every stage, also of those that are not built, as the reference does; moves names without a registry to the source registry; opens each
 //! image. Returns the parents, pinned by digest (that of the index where there is one). Fails the build when a registry
 //! is not allowed, an image does not exist, or it lacks a platform. Of what `--build-context` puts in an image's place
 //! only the registry is checked. Images that are only copied from are not looked at; where their registry would not be
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use build::{NamedContext, Request, StagePlan};
 use dockerfile::{Base, Origin};
-use oci::{Platform, Reference};
+use oci::{ImageName, Platform, Reference};
 use pipeline::site::Site;
 use pipeline::{Changes, Class, Fact, Made, Parent, Plugin, PluginError, PreBuild, PreBuildView, Setup};
 use transport::Location;
@@ -50,7 +50,7 @@ impl Plugin<PreBuild> for CheckBaseImage {
         let yaml = view.context_file(container_yaml::NAME)?.map(|text| container_yaml::parse(&text)).transpose()?;
         let platforms = wanted(&view.request.platform.architecture, &yaml.unwrap_or_default(), view.site)?;
         let mut parents = Vec::new();
-        for stage in &view.plan.needed {
+        for stage in view.plan.needed.iter().chain(&view.plan.others) {
             let parent = self.parent(view, stage, &platforms).map_err(|error| error.at(stage.base_span))?;
             parents.extend(parent);
             for (origin, span) in &stage.origins {
@@ -123,7 +123,7 @@ impl Rules {
 
     /// Refuses an image that a stage copies from where its registry is not allowed. It is pinned like a base, but not
     /// moved to the source registry, so its name must be whole.
-    fn copied(&self, name: &str) -> Result<(), PluginError> {
+    pub(crate) fn copied(&self, name: &str) -> Result<(), PluginError> {
         let registry = registry_of(name).unwrap_or(oci::reference::DEFAULT_REGISTRY);
         self.check(name, registry)
     }
@@ -140,20 +140,23 @@ impl Rules {
 }
 
 /// The image that `name` of a Dockerfile means at this site.
-fn decide(name: &str, rules: &Rules) -> Result<Reference, PluginError> {
+pub(crate) fn decide(name: &str, rules: &Rules) -> Result<Reference, PluginError> {
     if name == BY_KOJI || name.strip_prefix(BY_KOJI).is_some_and(|rest| rest.starts_with(':')) {
         let text = format!("{name}: base images that Koji makes (image-build) are not built by this program");
         return Err(PluginError::new(Class::Source, text).help("build the base image first, and name it after FROM"));
     }
-    let given = registry_of(name);
-    let registry = given.or(rules.source.as_deref()).unwrap_or(oci::reference::DEFAULT_REGISTRY);
+    let wrong = |error: oci::ReferenceError| PluginError::of(Class::Source, &error);
+    // What the registry is counts before anything that is wrong with the rest of the name.
+    let registry = registry_of(name).or(rules.source.as_deref()).unwrap_or(oci::reference::DEFAULT_REGISTRY);
     rules.check(name, registry)?;
-    let rest = given.map_or(name, |registry| without(name, registry));
-    let rest = match &rules.organization {
-        Some(organization) if rules.source.as_deref() == Some(registry) => enclose(rest, organization),
-        Some(_) | None => rest.to_owned(),
+    let named: ImageName = name.parse().map_err(wrong)?;
+    let named = match &rules.organization {
+        Some(organization) if rules.source.as_deref() == Some(registry) => {
+            named.with_repository(&enclose(named.repository(), organization)).map_err(wrong)?
+        }
+        Some(_) | None => named,
     };
-    format!("{registry}/{rest}").parse().map_err(|error: oci::ReferenceError| PluginError::of(Class::Source, &error))
+    named.or_in(registry).map_err(wrong)
 }
 
 /// The registry a name begins with: its first part, if that can be a host's name.
@@ -188,7 +191,7 @@ fn context<'r>(request: &'r Request, name: &str) -> Option<&'r NamedContext> {
 }
 
 /// The architectures that all base images must have: those of container.yaml, `own` among them; else that alone.
-fn wanted(own: &str, yaml: &ContainerYaml, site: &Site) -> Result<Vec<String>, PluginError> {
+pub(crate) fn wanted(own: &str, yaml: &ContainerYaml, site: &Site) -> Result<Vec<String>, PluginError> {
     let names = |platforms: &[String]| platforms.iter().map(|name| site.goarch(name).to_owned()).collect::<Vec<_>>();
     let (only, not) = (names(&yaml.only), names(&yaml.not));
     let is_wanted = |name: &String| (only.is_empty() || only.contains(name)) && !not.contains(name);

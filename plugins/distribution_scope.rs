@@ -34,7 +34,7 @@ impl Plugin<PreBuild> for DistributionScope {
     }
 }
 
-fn decide(image: Option<&str>, parent: Option<&str>) -> Result<(), PluginError> {
+pub(crate) fn decide(image: Option<&str>, parent: Option<&str>) -> Result<(), PluginError> {
     let (Some(image), Some(parent)) = (image, parent) else { return Ok(()) };
     let width = |scope: &str| SCOPES.iter().position(|known| *known == scope);
     let (Some(image_width), Some(parent_width)) = (width(image), width(parent)) else { return Ok(()) };

@@ -3,6 +3,7 @@
 //! Comes in: views of a build, the site's configuration. Goes out: what should change, and why. Each plugin decides
 //! in a pure function and changes nothing itself; those of the exit phase act, but only outwards.
 
+mod add_buildargs_in_dockerfile;
 mod add_dockerfile;
 mod add_labels_in_dockerfile;
 mod all_rpm_packages;
@@ -11,6 +12,7 @@ mod change_from_in_dockerfile;
 mod check_base_image;
 mod check_signatures;
 mod container_yaml;
+pub mod decisions;
 mod distgit_fetch_artefacts;
 mod distribution_scope;
 mod inject_yum_repos;
@@ -125,6 +127,13 @@ fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
             "Refuses an image that is to be distributed more widely than its parent.",
             "where check_base_image does",
             distribution_scope::make,
+        ),
+        plugin(
+            "add_buildargs_in_dockerfile",
+            &[],
+            "Declares the build arguments in every stage, so that steps see them as variables.",
+            "where the site lists it",
+            add_buildargs_in_dockerfile::make,
         ),
         plugin(
             "tag_from_config",

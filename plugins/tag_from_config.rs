@@ -7,6 +7,7 @@
 use std::fmt::Display;
 
 use oci::Reference;
+use pipeline::site::Site;
 use pipeline::{Changes, Class, Fact, Made, Plugin, PluginError, PreBuild, PreBuildView, Setup, Tags};
 use serde_json::Value;
 
@@ -37,6 +38,14 @@ struct Target {
     organization: Option<String>,
 }
 
+impl Target {
+    /// None for a site that has no registry.
+    fn of(site: &Site) -> Option<Self> {
+        let registry = site.registry.as_ref()?.registry.url.host().to_owned();
+        Some(Self { registry, organization: site.registries_organization.clone() })
+    }
+}
+
 /// Tags with `{label}` in them, but for the unique ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Suffixes {
@@ -54,12 +63,10 @@ struct Extra {
 }
 
 pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
-    let Some(site) = &setup.site.registry else { return Ok(None) };
+    let Some(target) = Target::of(setup.site) else { return Ok(None) };
     if !setup.wanted.names.is_empty() {
         return Ok(None);
     }
-    let registry = site.registry.url.host().to_owned();
-    let target = Target { registry, organization: setup.site.registries_organization.clone() };
     let suffixes = match setup.args.and_then(|args| args.get("tag_suffixes")) {
         None | Some(Value::Null) => None,
         Some(value) => Some(Suffixes::read(value)?),
@@ -115,6 +122,18 @@ impl Suffixes {
         }
         Ok(Self { unique, primary, floating })
     }
+}
+
+/// The tags of the two files, and whether they are those of container.yaml.
+pub(crate) fn additional(file: Option<&str>, yaml: Option<Vec<String>>) -> (Vec<String>, bool) {
+    let extra = extra(file, yaml).0;
+    (extra.tags, extra.is_all)
+}
+
+/// The names that `suffixes`, as an argument of the plugin, make at a site that has a registry.
+pub(crate) fn decided(site: &Site, all: &Labels, suffixes: &Value) -> Result<Tags, PluginError> {
+    let Some(target) = Target::of(site) else { return Ok(Tags::default()) };
+    decide(&target, all, &Suffixes::read(suffixes)?)
 }
 
 /// The names; one that is there twice stays where it is first.

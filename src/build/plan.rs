@@ -23,6 +23,8 @@ pub struct Plan<'r> {
     graph: Graph,
     /// The stages that are needed, in an order in which they can be built; the last is the target.
     pub needed: Vec<StagePlan>,
+    /// The stages that are not needed: their bases are named, but nothing of them is built.
+    pub others: Vec<StagePlan>,
 }
 
 /// One stage that is needed.
@@ -80,7 +82,11 @@ pub fn plan(request: &Request) -> Result<Plan<'_>, BuildError> {
     let globals = stages.globals(arguments)?;
     let graph = stages.resolve(arguments)?;
     let needed = needed(request, &stages, &graph, target)?;
-    Ok(Plan { request, stages, globals, graph, needed })
+    let is_other = |index: &usize| !needed.iter().any(|stage: &StagePlan| stage.index == *index);
+    // What is wrong with a stage that is not built does not matter.
+    let other = |index| stage_plan(request, &stages, &graph, index)?.ok();
+    let others = (0..stages.stages.len()).filter(is_other).filter_map(other).collect();
+    Ok(Plan { request, stages, globals, graph, needed, others })
 }
 
 fn needed(request: &Request, stages: &Stages<'_>, graph: &Graph, target: usize) -> Result<Vec<StagePlan>, BuildError> {

@@ -1,6 +1,7 @@
 //! `stratum build`.
 
 mod bring;
+mod checking;
 mod config_options;
 mod containerfile;
 mod context;
@@ -143,6 +144,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]
+    checking: checking::CheckArguments,
+    #[command(flatten)]
     sources: SourceArguments,
     #[command(flatten)]
     image: ConfigArguments,
@@ -213,6 +216,9 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &Registry) -> Result<(), Failure> {
+    if arguments.checking.is_alone()? {
+        return checking::alone(arguments, environment);
+    }
     let start = Instant::now();
     let clock = || start.elapsed();
     arguments.foreign.check()?;

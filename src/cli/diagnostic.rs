@@ -10,12 +10,24 @@ const MAX_LINE: usize = 4096;
 
 /// A failure drawn as `path:line:column` with the line and a caret.
 pub(crate) fn failure(status: Status, diagnostic: &Diagnostic, path: &str, text: &str) -> Failure {
-    let mut failure = Failure::new(status, draw(diagnostic, path, text));
+    let mut failure = Failure::new(status, draw(Weight::Error, diagnostic, path, text));
     failure.is_drawn = true;
     failure
 }
 
-fn draw(diagnostic: &Diagnostic, path: &str, text: &str) -> String {
+/// How bad a diagnostic is.
+#[derive(Clone, Copy, Debug)]
+enum Weight {
+    Error,
+    Warning,
+}
+
+/// A warning drawn in the same way.
+pub(crate) fn warning(diagnostic: &Diagnostic, path: &str, text: &str) -> String {
+    draw(Weight::Warning, diagnostic, path, text)
+}
+
+fn draw(weight: Weight, diagnostic: &Diagnostic, path: &str, text: &str) -> String {
     let start = floor(text, diagnostic.span.start.min(text.len()));
     // Of an instruction over many lines the first is enough.
     let line_end = text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| start + length);
@@ -23,10 +35,18 @@ fn draw(diagnostic: &Diagnostic, path: &str, text: &str) -> String {
     let line_start = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
     if line_end - line_start > MAX_LINE {
         let position = dockerfile::position(text, start);
-        return format!("error: {path}:{}:{}: {}", position.line, position.column, diagnostic.message);
+        let word = match weight {
+            Weight::Error => "error",
+            Weight::Warning => "warning",
+        };
+        return format!("{word}: {path}:{}:{}: {}", position.line, position.column, diagnostic.message);
     }
+    let level = match weight {
+        Weight::Error => Level::ERROR,
+        Weight::Warning => Level::WARNING,
+    };
     let snippet = Snippet::source(text).path(path).annotation(AnnotationKind::Primary.span(start..end));
-    let mut group = Level::ERROR.primary_title(diagnostic.message.as_str()).element(snippet);
+    let mut group = level.primary_title(diagnostic.message.as_str()).element(snippet);
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -47,7 +67,7 @@ mod tests {
     fn drawn(text: &str, start: usize, end: usize) -> String {
         let help = Some("say RUN".to_owned());
         let diagnostic = Diagnostic { message: "unknown instruction RNU".to_owned(), span: Span { start, end }, help };
-        draw(&diagnostic, "Dockerfile", text)
+        draw(Weight::Error, &diagnostic, "Dockerfile", text)
     }
 
     #[test]

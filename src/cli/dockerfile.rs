@@ -1,11 +1,17 @@
 //! `stratum dockerfile`: the language by itself.
 
+pub(crate) mod check;
+pub(crate) mod report;
+mod rewrite;
+mod sarif;
+
 use std::io::BufRead;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
 use crate::diagnostic;
+use crate::environment::Environment;
 use crate::failure::{Failure, Status};
 use crate::output;
 
@@ -19,6 +25,10 @@ pub(crate) enum Command {
         /// The Dockerfile
         file: PathBuf,
     },
+    /// Say what a Dockerfile should say otherwise: docker's build checks
+    Check(check::Arguments),
+    /// Print a Dockerfile with other base images, more labels or arguments; all other bytes stay
+    Rewrite(rewrite::Arguments),
     /// Expand words: reads JSON lines {"mode","word","env","escape"}, answers each with a JSON line
     Expand {
         /// As JSON (the only form there is)
@@ -33,9 +43,11 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) fn run(command: &Command) -> Result<(), Failure> {
+pub(crate) fn run(command: &Command, environment: &Environment) -> Result<(), Failure> {
     match command {
         Command::Parse { file, .. } => parse(file),
+        Command::Check(arguments) => check::run(arguments, environment),
+        Command::Rewrite(arguments) => rewrite::run(arguments, environment),
         Command::Expand { .. } => answer_lines(dockerfile::json::expand_line),
         Command::Ignore { .. } => answer_lines(dockerfile::json::ignore_line),
     }

@@ -1,13 +1,18 @@
 //! Files a user names, read before anything is done.
 
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::build::{Context, RepositoryFile};
+use dockerfile::Dockerfile;
+use dockerfile::ignore::Patterns;
 use rpm::repofile::RepoFile;
-use source::Tree;
+use source::{DOCKERFILES, IGNORE_FILES, Tree};
 
+use crate::diagnostic;
+use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 
 /// Bytes of any file read whole here.
@@ -36,6 +41,85 @@ pub(crate) fn read_if_there(path: &Path, what: &str) -> Result<Option<Vec<u8>>, 
         return Err(Failure::new(Status::Usage, format!("{}: {what} is larger than 64 MiB", path.display())));
     }
     Ok(Some(bytes))
+}
+
+/// A Dockerfile and where it is.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) path: PathBuf,
+    pub(crate) dockerfile: Dockerfile,
+}
+
+/// Finds and parses the Dockerfile: `file` if it is given, else the context's Containerfile or Dockerfile.
+pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Parsed, Failure> {
+    let (path, bytes) = dockerfile_bytes(context, file)?;
+    match dockerfile::parse_bytes(&bytes) {
+        Ok(dockerfile) => Ok(Parsed { path, dockerfile }),
+        Err(error) => {
+            let text = String::from_utf8_lossy(&bytes);
+            Err(diagnostic::failure(Status::Source, &error.diagnostic(), &path.display().to_string(), &text))
+        }
+    }
+}
+
+/// Finds and reads the Dockerfile.
+pub(crate) fn dockerfile_bytes(context: &Path, file: Option<&Path>) -> Result<(PathBuf, Vec<u8>), Failure> {
+    let path = match file {
+        Some(file) if file.exists() => file.to_owned(),
+        // As docker and buildah: a name that is not found as it is may be relative to the context.
+        Some(file) => Some(context.join(file))
+            .filter(|path| path.exists())
+            .ok_or_else(|| Failure::new(Status::Source, format!("{}: no such Dockerfile", file.display())))?,
+        None => {
+            let found = DOCKERFILES.iter().map(|name| context.join(name)).find(|path| path.exists());
+            found.ok_or_else(|| {
+                let text = format!("{}: no Containerfile or Dockerfile in it", context.display());
+                Failure::new(Status::Source, text).help("name one with -f")
+            })?
+        }
+    };
+    let bytes = read(&path, "the Dockerfile").map_err(|failure| Failure { status: Status::Source, ..failure })?;
+    Ok((path, bytes))
+}
+
+/// The patterns of the ignore file of a context, if it has one.
+pub(crate) fn ignore_patterns(
+    context: &Path,
+    dockerfile: &Path,
+    ignore: Option<&Path>,
+) -> Result<Option<Patterns>, Failure> {
+    let beside = |name: &&str| {
+        let mut longer = dockerfile.as_os_str().to_owned();
+        longer.push(name);
+        PathBuf::from(longer)
+    };
+    let candidates: Vec<PathBuf> = match ignore {
+        Some(file) => vec![file.to_owned()],
+        None => IGNORE_FILES.iter().map(beside).chain(IGNORE_FILES.iter().map(|name| context.join(name))).collect(),
+    };
+    let Some(path) = candidates.iter().find(|path| path.exists() || ignore.is_some()) else { return Ok(None) };
+    let text = String::from_utf8_lossy(&read(path, "the ignore file")?).into_owned();
+    let patterns = Patterns::parse(&text);
+    patterns.map(Some).map_err(|error| Failure::new(Status::Source, format!("{}: {error}", path.display())))
+}
+
+/// The build arguments `given`, of which the last one of a name counts.
+pub(crate) fn build_args(given: &[String], environment: &Environment) -> BTreeMap<String, String> {
+    let mut args = BTreeMap::new();
+    given.iter().for_each(|text| add_build_arg(&mut args, text, environment));
+    args
+}
+
+/// `NAME=VALUE`; without a value it is the environment's, and nothing where that has none.
+pub(crate) fn add_build_arg(args: &mut BTreeMap<String, String>, text: &str, environment: &Environment) {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, environment.value(text)),
+    };
+    match value {
+        Some(value) => args.insert(name.to_owned(), value.to_owned()),
+        None => args.remove(name),
+    };
 }
 
 /// `NAME=VALUE` of `--label` and `--annotation`.

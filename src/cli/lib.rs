@@ -47,7 +47,7 @@ enum Command {
     Build(Box<build::Arguments>),
     /// List an image's packages with the verdict on each signature
     Inspect(Box<inspect::Arguments>),
-    /// Look into the Dockerfile language: parse, expand, ignore
+    /// Look into the Dockerfile language: check, rewrite, parse, expand, ignore
     #[command(subcommand)]
     Dockerfile(dockerfile::Command),
     /// List the plugins of a build, phase by phase, in their order
@@ -80,7 +80,7 @@ pub fn main(registry: &pipeline::Registry) -> ExitCode {
     let result = match arguments.command {
         Command::Build(arguments) => build::run(&arguments, &environment, registry),
         Command::Inspect(arguments) => inspect::run(&arguments, &environment),
-        Command::Dockerfile(command) => dockerfile::run(&command),
+        Command::Dockerfile(command) => dockerfile::run(&command, &environment),
         Command::Plugins(arguments) => plugins::run(&arguments, registry),
         Command::Doctor(arguments) => doctor::run(&arguments, &environment),
     };

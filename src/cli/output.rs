@@ -17,6 +17,12 @@ pub(crate) fn result(text: &str) {
     drop(writeln!(stdout, "{text}"));
 }
 
+/// A result whose bytes are all given, on stdout.
+pub(crate) fn bytes(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+}
+
 /// Where lines for people go instead of stderr, once it is set.
 static LOG: OnceLock<Mutex<File>> = OnceLock::new();
 

@@ -96,6 +96,17 @@ impl Patterns {
         self.patterns.is_empty()
     }
 
+    /// Whether some pattern takes back in what others leave out.
+    pub fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.effect == Effect::TakesBackIn)
+    }
+
+    /// Whether a pattern leaves out everything: `*`, `**` or `**/*`.
+    pub fn leave_out_all(&self) -> bool {
+        // No file is called like this, so only a pattern that matches any name matches it.
+        !self.has_exceptions() && self.matches("\u{1}any\u{1}")
+    }
+
     /// Whether `path` is left out.
     ///
     /// The context itself (`.` or an empty path) never is.

@@ -18,15 +18,21 @@ use crate::{Escape, expand};
 /// A whole tree: `{"escape", "directives", "nodes": [N…], "warnings": [{"warning", "span"}…]}`.
 ///
 /// `N` is `{"instruction", "flags", "args", "json", "line", "endLine", "span", "comments", "heredocs",
-/// "child"}`. The instruction
+/// "child", "spans"}`. The instruction
 /// is in lower case. ENV and LABEL give key, value and separator (`=` or empty) of each pair in `args`. `child` is only
-/// there for ONBUILD. `span` is `[start, end]` in bytes.
+/// there for ONBUILD. `span` is `[start, end]` in bytes; `spans` has that of the name, of each flag and of each argument,
+/// those of pairs with what stands between key and value.
 pub fn tree_json(tree: &Tree) -> Value {
     let directives = &tree.directives;
     let raw = |word: &Option<crate::Word>| word.as_ref().map(|word| word.raw.clone());
     json!({
         "escape": directives.escape().as_char(),
         "directives": { "syntax": raw(&directives.syntax), "check": raw(&directives.check) },
+        "directiveSpans": {
+            "syntax": directives.syntax.as_ref().map(|word| span_json(word.span)),
+            "check": directives.check.as_ref().map(|word| span_json(word.span)),
+            "escape": directives.escape.as_ref().map(|word| span_json(word.span)),
+        },
         "nodes": tree.nodes.iter().map(node_json).collect::<Vec<_>>(),
         "warnings": tree.warnings.iter().map(warning_json).collect::<Vec<_>>(),
     })
@@ -51,11 +57,25 @@ fn node_json(node: &Node) -> Value {
         "span": span_json(node.span),
         "comments": node.comments.iter().copied().map(span_json).collect::<Vec<_>>(),
         "heredocs": node.heredocs.iter().map(heredoc_json).collect::<Vec<_>>(),
+        "spans": spans_json(node),
     });
     if let (Some(child), Some(object)) = (&node.child, value.as_object_mut()) {
         object.insert("child".to_owned(), node_json(child));
     }
     value
+}
+
+fn spans_json(node: &Node) -> Value {
+    let words = node.args.iter().map(|word| word.span);
+    let pairs = node.pairs.iter().flat_map(|pair| {
+        let (key, value) = (pair.key.span, pair.value.span);
+        [key, value, Span::new(key.end, value.start)]
+    });
+    json!({
+        "name": span_json(node.word.span),
+        "flags": node.flags.iter().map(|flag| span_json(flag.span)).collect::<Vec<_>>(),
+        "args": words.chain(pairs).map(span_json).collect::<Vec<_>>(),
+    })
 }
 
 fn warning_json(warning: &Warning) -> Value {

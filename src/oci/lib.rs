@@ -15,4 +15,4 @@ pub use config::ImageConfig;
 pub use digest::{DiffId, Digest, DigestError, Hasher};
 pub use manifest::{Descriptor, Document, Format, Index, Manifest, ManifestError};
 pub use platform::Platform;
-pub use reference::{Reference, ReferenceError};
+pub use reference::{ImageName, Reference, ReferenceError};

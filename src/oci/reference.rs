@@ -80,11 +80,110 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        text.parse::<ImageName>()?.or_in(DEFAULT_REGISTRY)
+    }
+}
+
+/// An image as it is named, before a registry is chosen for a name that has none.
+///
+/// Displayed with a tag or a digest; with neither the tag is `latest`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageName {
+    registry: Option<String>,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+impl ImageName {
+    /// The registry the name begins with: its first component, if that looks like a host (a dot, a colon, or
+    /// `localhost`).
+    #[must_use]
+    pub fn registry(&self) -> Option<&str> {
+        self.registry.as_deref()
+    }
+
+    /// The repository with its namespace.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The first component of a repository that has several.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.repository.split_once('/').map(|(namespace, _)| namespace)
+    }
+
+    /// The tag, `None` when only a digest was given.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, if one was given.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// The same tag and digest of another repository.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] if that is no name of a repository.
+    pub fn with_repository(&self, repository: &str) -> Result<Self, ReferenceError> {
+        let named = Self { repository: repository.to_owned(), ..self.clone() };
+        check_repository(repository).map_err(|why| ReferenceError { text: named.to_string(), why })?;
+        Ok(named)
+    }
+
+    /// The image in `registry`, where the name says none.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] if `registry` is no host name.
+    pub fn or_in(&self, registry: &str) -> Result<Reference, ReferenceError> {
+        let registry = self.registry.as_deref().unwrap_or(registry);
+        let is_docker_hub = matches!(registry, DEFAULT_REGISTRY | "index.docker.io");
+        let repository = if is_docker_hub && self.namespace().is_none() {
+            format!("library/{}", self.repository)
+        } else {
+            self.repository.clone()
+        };
+        let registry = if is_docker_hub { DEFAULT_REGISTRY } else { registry }.to_owned();
+        check_registry(&registry).map_err(|why| ReferenceError { text: format!("{registry}/{self}"), why })?;
+        Ok(Reference { registry, repository, tag: self.tag.clone(), digest: self.digest.clone() })
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
         parse(text).map_err(|why| ReferenceError { text: text.to_owned(), why })
     }
 }
 
-fn parse(text: &str) -> Result<Reference, &'static str> {
+impl Display for ImageName {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(registry) = &self.registry {
+            write!(formatter, "{registry}/")?;
+        }
+        suffixed(formatter, (&self.repository, self.tag.as_deref(), self.digest.as_ref()))
+    }
+}
+
+fn suffixed(
+    formatter: &mut Formatter<'_>,
+    (repository, tag, digest): (&str, Option<&str>, Option<&Digest>),
+) -> fmt::Result {
+    formatter.write_str(repository)?;
+    if let Some(tag) = tag {
+        write!(formatter, ":{tag}")?;
+    }
+    digest.map_or(Ok(()), |digest| write!(formatter, "@{digest}"))
+}
+
+fn parse(text: &str) -> Result<ImageName, &'static str> {
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest.parse().map_err(|_| "what follows @ is not a digest")?)),
         None => (text, None),
@@ -95,26 +194,21 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         Some(_) | None => (rest, None),
     };
     let (registry, repository) = split_registry(name);
-    check_registry(&registry)?;
-    check_repository(&repository)?;
+    registry.map_or(Ok(()), check_registry)?;
+    check_repository(repository)?;
     let tag = match (tag, &digest) {
         (Some(tag), _) => Some(check_tag(tag)?.to_owned()),
         (None, None) => Some("latest".to_owned()),
         (None, Some(_)) => None,
     };
-    Ok(Reference { registry, repository, tag, digest })
+    Ok(ImageName { registry: registry.map(str::to_owned), repository: repository.to_owned(), tag, digest })
 }
 
-/// The first component is a registry if it looks like a host: a dot, a colon, or `localhost`.
-fn split_registry(name: &str) -> (String, String) {
+/// The first component is a registry if it looks like a host.
+fn split_registry(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
-            let is_docker_hub = matches!(first, "docker.io" | "index.docker.io");
-            let repository = if is_docker_hub && !rest.contains('/') { format!("library/{rest}") } else { rest.into() };
-            (if is_docker_hub { DEFAULT_REGISTRY.to_owned() } else { first.to_owned() }, repository)
-        }
-        Some(_) => (DEFAULT_REGISTRY.to_owned(), name.to_owned()),
-        None => (DEFAULT_REGISTRY.to_owned(), format!("library/{name}")),
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
+        Some(_) | None => (None, name),
     }
 }
 
@@ -165,11 +259,8 @@ fn check_tag(tag: &str) -> Result<&str, &'static str> {
 
 impl Display for Reference {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.registry, self.repository)?;
-        if let Some(tag) = &self.tag {
-            write!(formatter, ":{tag}")?;
-        }
-        self.digest.as_ref().map_or(Ok(()), |digest| write!(formatter, "@{digest}"))
+        write!(formatter, "{}/", self.registry)?;
+        suffixed(formatter, (&self.repository, self.tag.as_deref(), self.digest.as_ref()))
     }
 }
 
@@ -212,6 +303,21 @@ mod tests {
         check(&format!("r.example/a:1@{digest}"), &format!("r.example/a:1@{digest}"));
         let both: Reference = format!("r.example/a:1@{digest}").parse().unwrap();
         assert_eq!(both.manifest_name(), digest.as_str());
+    }
+
+    #[test]
+    fn a_name_keeps_what_it_says_and_gets_a_registry_where_it_says_none() {
+        let name: ImageName = "fedora".parse().unwrap();
+        assert_eq!((name.registry(), name.namespace(), name.to_string().as_str()), (None, None, "fedora:latest"));
+        assert_eq!(name.or_in("r.example:5000").unwrap().to_string(), "r.example:5000/fedora:latest");
+        let name: ImageName = "R.example:443/a/b/c:1".parse().unwrap();
+        assert_eq!((name.registry(), name.namespace(), name.repository()), (Some("R.example:443"), Some("a"), "a/b/c"));
+        assert_eq!(name.or_in("other.example").unwrap().to_string(), "R.example:443/a/b/c:1");
+        let moved = name.with_repository("org/x").unwrap();
+        assert_eq!(moved.to_string(), "R.example:443/org/x:1");
+        assert_eq!(moved.with_repository("X").unwrap_err().why, "repository names are lower case");
+        assert_eq!(name.or_in("-").unwrap().registry(), "R.example:443");
+        assert_eq!("a".parse::<ImageName>().unwrap().or_in("-x").unwrap_err().why, "the registry is not a host name");
     }
 
     #[test]

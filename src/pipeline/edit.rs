@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dockerfile::edit::{self, EditError};
-use dockerfile::{Dockerfile, Escape, Span};
+use dockerfile::{Dockerfile, Escape, Instruction, ParseError, Span};
 use serde::Serialize;
 
 /// One change.
@@ -22,6 +22,8 @@ pub enum Edit {
     Inject(Injected),
     /// A file that is written into the image after the last instruction.
     Add(Added),
+    /// ARG instructions behind every FROM, one for each name.
+    Arguments(Vec<String>),
 }
 
 /// A file that RUN sees and no layer has.
@@ -61,7 +63,7 @@ pub struct Reasoned {
 pub struct Made {
     /// Who wanted it.
     pub plugin: String,
-    /// What was changed: `from`, `label`, `repository` or `file`.
+    /// What was changed: `from`, `label`, `repository`, `file` or `argument`.
     pub kind: &'static str,
     /// What it is about: the stage, the labels, the file.
     pub subject: String,
@@ -85,17 +87,52 @@ impl Edit {
                 ("repository", name.clone(), oci::Digest::of(content).to_string())
             }
             Self::Add(added) => ("file", added.path.display().to_string(), oci::Digest::of(&added.content).to_string()),
+            Self::Arguments(names) => ("argument", names.join(" "), argument_lines(names).join("; ")),
         };
         let (plugin, reason) = (plugin.to_owned(), reason.to_owned());
         Made { plugin, kind, subject, value, reason }
     }
 }
 
-/// The edits of `file`'s text among `edits`, made. `target` is the stage that is built.
+/// Edits of a Dockerfile's text that cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RewriteError {
+    /// One of them cannot be made.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// What comes out is no Dockerfile.
+    #[error("the edited Dockerfile cannot be read: {0}")]
+    Parse(#[from] ParseError),
+    /// What was added would become a part of an instruction that does not end.
+    #[error("the Dockerfile ends in the middle of a continued line, so nothing can be added")]
+    Swallowed,
+}
+
+/// `file` with those of `edits` made that are of its text; none if that changes nothing. `target` is the stage that
+/// is built. All bytes that no edit is about stay as they are.
 ///
 /// # Errors
-/// [`EditError`].
-pub(crate) fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<String, EditError> {
+/// [`RewriteError`].
+pub fn rewrite(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<Option<Dockerfile>, RewriteError> {
+    let text = apply(file, target, edits)?;
+    if text == file.text {
+        return Ok(None);
+    }
+    let made = dockerfile::parse(&text)?;
+    let stages = dockerfile::stages(file).map_err(EditError::from)?.stages.len();
+    let added = edits.iter().map(|one| match &one.edit {
+        Edit::Labels(pairs) => usize::from(!pairs.is_empty()),
+        Edit::Arguments(names) => names.len() * stages,
+        Edit::From { .. } | Edit::Inject(_) | Edit::Add(_) => 0,
+    });
+    if made.instructions.len() != file.instructions.len() + added.sum::<usize>() {
+        return Err(RewriteError::Swallowed);
+    }
+    Ok(Some(made))
+}
+
+/// The edits of `file`'s text among `edits`, made.
+fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<String, EditError> {
     let mut changes = Vec::new();
     for Reasoned { edit, .. } in edits {
         match edit {
@@ -103,7 +140,11 @@ pub(crate) fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Res
             Edit::Labels(pairs) if !pairs.is_empty() => {
                 changes.push(append(file, target, &label_line(pairs, file.escape()))?)
             }
-            Edit::Labels(_) | Edit::Inject(_) | Edit::Add(_) => {}
+            Edit::Arguments(names) if !names.is_empty() => {
+                let lines = argument_lines(names);
+                changes.extend(dockerfile::stages(file)?.stages.iter().map(|stage| behind(file, stage.from, &lines)));
+            }
+            Edit::Labels(_) | Edit::Arguments(_) | Edit::Inject(_) | Edit::Add(_) => {}
         }
     }
     edit::apply(&file.text, &changes)
@@ -115,6 +156,11 @@ fn append(file: &Dockerfile, stage: usize, line: &str) -> Result<dockerfile::Edi
     let count = stages.len();
     let found = stages.get(stage).ok_or(EditError::NoStage { stage, count })?;
     let last = found.instructions.last().unwrap_or(found.from);
+    Ok(behind(file, last, &[line.to_owned()]))
+}
+
+/// `lines` behind an instruction.
+fn behind(file: &Dockerfile, last: &Instruction, lines: &[String]) -> dockerfile::Edit {
     // An instruction ends with its line, and where it announces heredocs with the line behind the last of their bodies.
     let end = last.heredocs().last().map_or(last.span.end, |heredoc| heredoc.span.end);
     let rest = file.text.get(end..).unwrap_or_default();
@@ -122,7 +168,12 @@ fn append(file: &Dockerfile, stage: usize, line: &str) -> Result<dockerfile::Edi
     let at = rest.find('\n').map_or(file.text.len(), |length| end + length + 1);
     let has_line_end = file.text.get(..at).is_some_and(|before| before.ends_with('\n'));
     let before = if has_line_end { "" } else { ending };
-    Ok(dockerfile::Edit { span: Span::at(at), replacement: format!("{before}{line}{ending}") })
+    let lines: String = lines.iter().map(|line| format!("{line}{ending}")).collect();
+    dockerfile::Edit { span: Span::at(at), replacement: format!("{before}{lines}") }
+}
+
+fn argument_lines(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| format!("ARG {name}")).collect()
 }
 
 /// `LABEL "name"="value" …`, quoted so that it is read back as it is.
@@ -144,42 +195,4 @@ fn label_line(pairs: &[(String, String)], escape: Escape) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, edits: Vec<Edit>, expected: &str) {
-        let file = dockerfile::parse(text).unwrap();
-        let target = dockerfile::stages(&file).unwrap().stages.len() - 1;
-        let edits: Vec<Reasoned> = edits.into_iter().map(|edit| Reasoned { edit, reason: String::new() }).collect();
-        assert_eq!(apply(&file, target, &edits).unwrap(), expected);
-    }
-
-    fn label(name: &str, value: &str) -> Edit {
-        Edit::Labels(vec![(name.to_owned(), value.to_owned())])
-    }
-
-    #[test]
-    fn labels_stand_after_the_last_instruction() {
-        check("FROM a\nRUN x\n", vec![label("a", "b")], "FROM a\nRUN x\nLABEL \"a\"=\"b\"\n");
-        check("FROM a\nRUN x \\\n  y", vec![label("a", "b")], "FROM a\nRUN x \\\n  y\nLABEL \"a\"=\"b\"\n");
-        check("FROM a\r\nRUN x\r\n", vec![label("a", "b")], "FROM a\r\nRUN x\r\nLABEL \"a\"=\"b\"\r\n");
-        let heredoc = "FROM a\nRUN <<E\nLABEL no\nE\n# end\n";
-        check(heredoc, vec![label("a", "b")], "FROM a\nRUN <<E\nLABEL no\nE\nLABEL \"a\"=\"b\"\n# end\n");
-    }
-
-    #[test]
-    fn values_are_read_back_as_they_are() {
-        check("FROM a\n", vec![label("a", "say \"$x\" \\ é")], "FROM a\nLABEL \"a\"=\"say \\\"\\$x\\\" \\\\ é\"\n");
-    }
-
-    #[test]
-    fn from_changes_only_the_image() {
-        let from = Edit::From { stage: 0, image: "b@sha256:1".to_owned() };
-        check(
-            "# c\nFROM --platform=x a  AS n\nRUN y\n",
-            vec![from],
-            "# c\nFROM --platform=x b@sha256:1  AS n\nRUN y\n",
-        );
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ mod repository;
 mod run;
 pub mod site;
 
-pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned};
+pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
 pub use error::{Class, PluginError};
 pub use fact::{Fact, FactTaken, Facts, Parent, SourceFact, Tags};
 pub use finding::{Finding, Severity};
@@ -26,5 +26,5 @@ pub use phase::{
     PreBuildView, Publish, PublishView, Source, SourceView, WriteFile,
 };
 pub use plugin::{Lineup, Made, Plugin, Registered, Registry, Selected, Setup, Wanted};
-pub use repository::{fetch_repository_file, shown_url};
+pub use repository::{fetch_repository_file, file_name as repository_file_name, shown_url};
 pub use run::{Clock, Outwards, Refused, Run, Surroundings};

@@ -34,17 +34,36 @@ pub fn shown_url(url: &str) -> String {
     Url::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |url| http::shown(&url))
 }
 
-fn file_name(url: &str) -> Result<String, PluginError> {
+/// The name that a repository file of this URL gets in `/etc/yum.repos.d`.
+///
+/// # Errors
+/// [`Class::Configuration`] for a URL that ends in no file name.
+pub fn file_name(url: &str) -> Result<String, PluginError> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
-    let stem = last.strip_suffix(".repo").unwrap_or(last);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let last = decoded(last);
+    let stem = last.strip_suffix(".repo").unwrap_or(&last);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     if stem.is_empty() || !stem.chars().all(is_plain) {
         let text = format!("`{last}` at the end of a repository file's URL is no file name");
         return Err(PluginError::new(Class::Configuration, text));
     }
     let digest = oci::Digest::of(url.as_bytes());
     Ok(format!("{stem}-{}.repo", digest.hex().get(..DIGITS).unwrap_or_default()))
+}
+
+/// `text` with each `%XX` as the byte that it means; where that gives no text it stays.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let is_hex = |hex: &&str| first == b'%' && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let byte = hex.filter(is_hex).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(byte.unwrap_or(first));
+        rest = byte.and_then(|_| after.get(2..)).unwrap_or(after);
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -54,6 +73,9 @@ mod tests {
     #[test]
     fn a_file_is_named_by_its_url_and_a_few_digits() {
         assert_eq!(file_name("http://r.example/my.repo").unwrap(), "my-f0ca2.repo");
+        assert_eq!(file_name("http://h.example/p/a%20b.repo").unwrap(), "a b-50515.repo");
+        assert!(file_name("http://h.example/..%2fetc%2fx.repo").is_err());
+        assert_eq!(decoded("%4%zz%41%ff"), "%4%zz%41%ff");
         let error = file_name("http://r.example/").unwrap_err();
         assert_eq!(error.text, "`` at the end of a repository file's URL is no file name");
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tracing::info;
 use transport::{Location, Transports};
 
-use crate::edit;
+use crate::edit::{self, RewriteError};
 use crate::phase::{Examine, Order};
 use crate::plugin::Selected;
 use crate::record::{EditRecord, FindingRecord, PluginRun, Recorder};
@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
             for reasoned in changes.edits {
                 self.note(selected.key, &reasoned);
                 match reasoned.edit {
-                    Edit::From { .. } | Edit::Labels(_) => {}
+                    Edit::From { .. } | Edit::Labels(_) | Edit::Arguments(_) => {}
                     Edit::Inject(Injected::Repository { name, content }) => {
                         request.repositories.push(RepositoryFile { name, content });
                     }
@@ -312,19 +312,11 @@ fn edited(
         let error = PluginError::of(Class::Bug, error);
         PluginError { text: format!("plugin {key}: its edits of the Dockerfile: {}", error.text), ..error }
     };
-    let text = edit::apply(file, target, edits).map_err(|error| failed(&error))?;
-    if text == file.text {
-        return Ok(None);
-    }
-    let made = dockerfile::parse(&text).map_err(|error| failed(&error))?;
-    let labels = edits.iter().filter(|one| matches!(&one.edit, Edit::Labels(pairs) if !pairs.is_empty())).count();
-    if made.instructions.len() != file.instructions.len() + labels {
-        // Such a line would swallow what is put behind it.
-        let text =
-            format!("plugin {key}: the Dockerfile ends in the middle of a continued line, so nothing can be added");
-        return Err(PluginError::new(Class::Source, text).help("end the last instruction without the escape character"));
-    }
-    Ok(Some(made))
+    edit::rewrite(file, target, edits).map_err(|error| match error {
+        RewriteError::Swallowed => PluginError::new(Class::Source, format!("plugin {key}: {error}"))
+            .help("end the last instruction without the escape character"),
+        RewriteError::Edit(_) | RewriteError::Parse(_) => failed(&error),
+    })
 }
 
 #[cfg(test)]

@@ -139,6 +139,12 @@ impl Tree {
         self.reader.get_or_init(|| Arc::clone(threads));
     }
 
+    /// What is left out of it, if anything may be.
+    #[must_use]
+    pub fn ignored(&self) -> Option<&Patterns> {
+        self.ignore.as_ref()
+    }
+
     /// The tree's name in messages.
     #[must_use]
     pub fn shown(&self) -> &Path {

@@ -12,6 +12,7 @@ mod contexts;
 mod gateway;
 mod hello;
 mod killed;
+mod language;
 mod mistakes;
 mod mounts;
 mod options;

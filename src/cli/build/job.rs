@@ -15,7 +15,7 @@ use sandbox::Rung;
 use super::bring::Bring;
 use super::fetch::{self, Fetched};
 use super::prepare::{self, Prepared, Settings};
-use super::{Arguments, containerfile, dry_run, outputs, recording};
+use super::{Arguments, checking, containerfile, dry_run, outputs, recording};
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::progress::Progress;
@@ -178,6 +178,7 @@ impl Job<'_> {
             observer(Event::Warning(&text));
         }
         let resolved = plan.resolve(&self.session.transports, &observer).map_err(|error| drawn(&error))?;
+        checking::before_build(self, prepared, &resolved)?;
         let executed = Executed {
             digest: oci::Digest::of(resolved.dockerfile.as_bytes()).to_string(),
             text: resolved.dockerfile.clone(),

@@ -105,24 +105,12 @@ impl SourceArguments {
                 Failure::new(Status::Usage, format!("{}: the build arguments are not UTF-8", path.display()))
             })?;
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).for_each(|line| {
-                add(&mut args, line, environment);
+                inputs::add_build_arg(&mut args, line, environment);
             });
         }
-        given.iter().for_each(|text| add(&mut args, text, environment));
+        args.extend(inputs::build_args(given, environment));
         Ok(args)
     }
-}
-
-/// `NAME=VALUE`; without a value it is the environment's, and nothing where that has none.
-fn add(args: &mut BTreeMap<String, String>, text: &str, environment: &Environment) {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value)),
-        None => (text, environment.value(text)),
-    };
-    match value {
-        Some(value) => args.insert(name.to_owned(), value.to_owned()),
-        None => args.remove(name),
-    };
 }
 
 #[cfg(test)]

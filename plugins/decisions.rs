@@ -1,0 +1,218 @@
+//! What the plugins decide, given what they would look up.
+//!
+//! For comparing this program with others: no registry, context or clock is asked, texts come in and out, and the
+//! decisions are those functions of the plugins and of the pipeline that a build runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dockerfile::{Base, Dockerfile, Origin};
+use oci::{ImageName, Platform, Reference};
+use pipeline::site::Site;
+use pipeline::{Class, PluginError, Reasoned, Tags};
+use serde_json::Value;
+
+use crate::check_base_image::{self, Rules};
+use crate::{add_buildargs_in_dockerfile, add_dockerfile, add_labels_in_dockerfile, change_from_in_dockerfile};
+use crate::{container_yaml, distribution_scope, labels, tag_from_config};
+
+pub use crate::add_labels_in_dockerfile::{Before, Known};
+
+/// An image that a stage is built on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The stage, by number.
+    pub stage: usize,
+    /// What FROM says, expanded.
+    pub name: String,
+    /// What that means at the site.
+    pub image: Reference,
+}
+
+/// Reads a site's configuration.
+///
+/// # Errors
+/// [`Class::Configuration`] names the key that is wrong.
+pub fn site(yaml: &str) -> Result<Site, PluginError> {
+    let parsed = Site::parse(Path::new("site.yaml"), yaml.as_bytes());
+    parsed.map(|(site, _)| site).map_err(|error| PluginError::new(Class::Configuration, error.message))
+}
+
+/// The images that the stages of a Dockerfile are built on, as check_base_image finds them.
+///
+/// # Errors
+/// As check_base_image; [`Class::Source`] for what is no Dockerfile.
+pub fn parents(text: &str, site: &Site) -> Result<Vec<Parent>, PluginError> {
+    let file = parse(text)?;
+    let rules = Rules::of(site);
+    let stages = dockerfile::stages(&file).map_err(|error| PluginError::of(Class::Source, &error))?;
+    let arguments = dockerfile::Arguments { build: &|_| None, platform: &|_| None };
+    let graph = stages.resolve(arguments).map_err(|error| PluginError::of(Class::Source, &error))?;
+    let mut parents = Vec::new();
+    for (stage, needs) in graph.needs.iter().enumerate() {
+        if let Base::Image(name) = &needs.base {
+            let image = check_base_image::decide(name, &rules)?;
+            parents.push(Parent { stage, name: name.clone(), image });
+        }
+        for (origin, _) in &needs.origins {
+            if let Origin::Image(name) = origin {
+                rules.copied(name)?;
+            }
+        }
+    }
+    Ok(parents)
+}
+
+/// The Dockerfile with the images of its parents pinned, as change_from_in_dockerfile does it.
+///
+/// # Errors
+/// As [`parents`]; [`Class::Source`] for a parent that `pin` does not know.
+pub fn pinned(text: &str, site: &Site, pin: &dyn Fn(&Parent) -> Option<Reference>) -> Result<String, PluginError> {
+    let rules = Rules::of(site);
+    let mut edits = Vec::new();
+    for parent in parents(text, site)? {
+        let unknown = || PluginError::new(Class::Source, format!("{}: there is no such image", parent.image));
+        let image = pin(&parent).ok_or_else(unknown)?;
+        edits.push(change_from_in_dockerfile::decide(parent.stage, (&parent.name, &image), &rules));
+    }
+    rewritten(text, &edits)
+}
+
+/// The Dockerfile with `names` declared in every stage, as add_buildargs_in_dockerfile does it.
+///
+/// # Errors
+/// [`Class::Source`] for what is no Dockerfile.
+pub fn with_arguments(text: &str, names: &[&str]) -> Result<String, PluginError> {
+    let edit = add_buildargs_in_dockerfile::decide(names.iter().copied());
+    rewritten(text, &edit.into_iter().collect::<Vec<_>>())
+}
+
+/// The labels that add_labels_in_dockerfile adds, and the Dockerfile with them.
+///
+/// # Errors
+/// As add_labels_in_dockerfile; [`Class::Source`] for what is no Dockerfile.
+pub fn with_labels(
+    text: &str,
+    site: &Site,
+    (known, automatic): (&Known, &[String]),
+    before: Before,
+) -> Result<(BTreeMap<String, String>, String), PluginError> {
+    let (added, edit) = add_labels_in_dockerfile::decided(site, (known, automatic), before)?;
+    Ok((added, rewritten(text, &edit.into_iter().collect::<Vec<_>>())?))
+}
+
+/// A repository inside an organization, as check_base_image and tag_from_config move it there.
+#[must_use]
+pub fn enclosed(name: &ImageName, organization: &str) -> ImageName {
+    // A repository that is one stays one when a namespace is put before it.
+    name.with_repository(&check_base_image::enclose(name.repository(), organization)).unwrap_or_else(|_| name.clone())
+}
+
+/// Reads an image's name.
+///
+/// # Errors
+/// [`Class::Source`] for what is none.
+pub fn image_name(text: &str) -> Result<ImageName, PluginError> {
+    text.parse().map_err(|error: oci::ReferenceError| PluginError::of(Class::Source, &error))
+}
+
+/// Whether an image may have this scope, as distribution_scope decides it.
+///
+/// # Errors
+/// [`Class::Refused`] where it is wider than the parent's.
+pub fn scope(image: Option<&str>, parent: Option<&str>) -> Result<(), PluginError> {
+    distribution_scope::decide(image, parent)
+}
+
+/// `{label}` in a text replaced.
+///
+/// # Errors
+/// [`Class::Source`] names the label that is missing.
+pub fn filled(format: &str, labels: &BTreeMap<String, String>) -> Result<String, PluginError> {
+    labels::fill(format, labels, Class::Source)
+}
+
+/// The tags of the file `additional-tags` or of container.yaml, and whether they are the latter's.
+#[must_use]
+pub fn additional_tags(file: Option<&str>, yaml: Option<Vec<String>>) -> (Vec<String>, bool) {
+    tag_from_config::additional(file, yaml)
+}
+
+/// The names of an image, as tag_from_config makes them; `suffixes` is its argument of older lists.
+///
+/// # Errors
+/// As tag_from_config.
+pub fn tags(site: &Site, labels: &BTreeMap<String, String>, suffixes: &Value) -> Result<Tags, PluginError> {
+    tag_from_config::decided(site, labels, suffixes)
+}
+
+/// The file that add_dockerfile puts into the image: its path there.
+///
+/// # Errors
+/// As add_dockerfile.
+pub fn embedded(text: &str, nvr: Option<&str>, labels: &BTreeMap<String, String>) -> Result<String, PluginError> {
+    let nvr = nvr.map_or_else(|| add_dockerfile::nvr(labels), |nvr| Ok(nvr.to_owned()))?;
+    Ok(add_dockerfile::decide(&nvr, text)?.path.display().to_string())
+}
+
+/// The file name that inject_yum_repos gives to a repository file of this URL.
+///
+/// # Errors
+/// [`Class::Configuration`] for a URL that ends in no file name.
+pub fn repository_file_name(url: &str) -> Result<String, PluginError> {
+    pipeline::repository_file_name(url)
+}
+
+/// The platforms of a container.yaml that are built for, of which `own` is this build's.
+///
+/// # Errors
+/// As check_base_image.
+pub fn platforms(own: &Platform, yaml: &str, site: &Site) -> Result<Vec<String>, PluginError> {
+    check_base_image::wanted(&own.architecture, &container_yaml::parse(yaml)?, site)
+}
+
+/// The labels that the last stage of a Dockerfile sets, without those it inherits.
+///
+/// # Errors
+/// [`Class::Source`] for what is no Dockerfile.
+pub fn written_labels(text: &str) -> Result<BTreeMap<String, String>, PluginError> {
+    let file = parse(text)?;
+    let stages = dockerfile::stages(&file).map_err(|error| PluginError::of(Class::Source, &error))?;
+    let steps = stages.stages.last().map_or(&[][..], |stage| stage.instructions);
+    let mut labels = BTreeMap::new();
+    for step in steps {
+        let dockerfile::Kind::Label(pairs) = &step.kind else { continue };
+        for pair in pairs {
+            let word = |word: &dockerfile::Word| dockerfile::expand::word(&word.raw, file.escape(), &|_| None);
+            let failed = |error| PluginError::of(Class::Source, &error);
+            let (key, value) = (word(&pair.key).map_err(failed)?, word(&pair.value).map_err(failed)?);
+            labels.insert(key, value);
+        }
+    }
+    Ok(labels)
+}
+
+/// The instructions of a Dockerfile on one line each: names in upper case, continuations joined, no comments.
+///
+/// # Errors
+/// [`Class::Source`] for what is no Dockerfile.
+pub fn instructions(text: &str) -> Result<Vec<String>, PluginError> {
+    let line = |step: &dockerfile::Instruction| {
+        let is_from = step.keyword == dockerfile::Keyword::From;
+        let words = step.line.split_whitespace().skip(1).map(|word| if is_from && word == "as" { "AS" } else { word });
+        std::iter::once(step.keyword.name()).chain(words).collect::<Vec<_>>().join(" ")
+    };
+    Ok(parse(text)?.instructions.iter().map(line).collect())
+}
+
+fn parse(text: &str) -> Result<Dockerfile, PluginError> {
+    dockerfile::parse(text).map_err(|error| PluginError::of(Class::Source, &error))
+}
+
+fn rewritten(text: &str, edits: &[Reasoned]) -> Result<String, PluginError> {
+    let file = parse(text)?;
+    let stages = dockerfile::stages(&file).map_err(|error| PluginError::of(Class::Source, &error))?.stages.len();
+    let made = pipeline::rewrite(&file, stages.saturating_sub(1), edits);
+    let made = made.map_err(|error| PluginError::of(Class::Source, &error))?;
+    Ok(made.map_or_else(|| text.to_owned(), |made| made.text))
+}

@@ -1,0 +1,3 @@
+ARG A="b c" D E=$A
+FROM base
+ARG F='g'

@@ -1,0 +1,7 @@
+FROM base
+RUN a \
+  b
+COPY <<E /d
+one
+E
+USER me

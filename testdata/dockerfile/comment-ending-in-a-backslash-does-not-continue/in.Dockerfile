@@ -1,0 +1,3 @@
+FROM base
+# not continued \
+RUN x

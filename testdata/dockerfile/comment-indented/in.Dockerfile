@@ -1,0 +1,3 @@
+FROM base
+  	# c
+	RUN x

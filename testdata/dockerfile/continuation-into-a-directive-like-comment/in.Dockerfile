@@ -1,0 +1,5 @@
+FROM base
+RUN a \
+# escape=`
+  b \
+  c

@@ -1,0 +1,5 @@
+
+# escape=`
+FROM base
+RUN a \
+ b

@@ -1,0 +1,5 @@
+# what=ever
+# escape=`
+FROM base
+RUN a \
+ b

@@ -1,0 +1,3 @@
+FROM base
+ENV A=a\ b B='c d'\
+  C="e \" f"

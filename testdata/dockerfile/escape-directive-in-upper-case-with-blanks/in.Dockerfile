@@ -1,0 +1,4 @@
+#  EsCaPe = `  
+FROM base
+RUN a `
+ b\

@@ -1,0 +1,5 @@
+FROM base
+RUN --mount=type=tmpfs,target=/t \
+  <<E sh
+x
+E

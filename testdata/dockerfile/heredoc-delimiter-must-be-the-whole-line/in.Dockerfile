@@ -1,0 +1,6 @@
+FROM base
+RUN <<E
+ E
+E 
+EE
+E

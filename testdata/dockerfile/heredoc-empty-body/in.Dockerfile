@@ -1,0 +1,4 @@
+FROM base
+RUN <<E
+E
+USER me

@@ -1,0 +1,3 @@
+FROM base
+RUN cat <<<word
+USER me

@@ -1,0 +1,6 @@
+FROM base
+ADD <<-one <<two /d/
+	a
+	one
+	b
+two

@@ -1,0 +1,4 @@
+FROM base
+COPY <<'E F' /d
+$x
+E F

@@ -1,0 +1,6 @@
+FROM base
+COPY <<E <<E /d/
+a
+E
+b
+E

@@ -1,0 +1,5 @@
+FROM base
+RUN <<E
+a \
+E
+USER me

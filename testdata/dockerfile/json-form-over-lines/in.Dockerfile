@@ -1,0 +1,4 @@
+FROM base
+CMD [ "a", \
+  "b" \
+]

@@ -1,0 +1,3 @@
+FROM base
+CMD ["a"] b
+RUN [ "a" ] && b

@@ -1,0 +1,10 @@
+FROM base
+RUN ["a", "b c"]
+CMD ["a"]
+ENTRYPOINT []
+SHELL ["/bin/sh", "-c"]
+VOLUME ["/a"]
+ADD ["a", "b", "/c d/"]
+COPY --from=x ["a", "/b"]
+HEALTHCHECK CMD ["x"]
+ONBUILD CMD ["y"]

@@ -1,0 +1,6 @@
+FROM base
+LABEL a=b \
+ # c
+  "d e"=f \
+
+  g="h i"

@@ -1,0 +1,4 @@
+FROM base
+RUN echo a\\
+RUN echo b\\ \
+  c

@@ -1,0 +1,2 @@
+FROM base
+OnBuild copy --from=a --chown=1 b /c

@@ -1,0 +1,300 @@
+//! What atomic-reactor does with given inputs, and whether the code that our pipeline runs does the same.
+//!
+//! Reads the cases of the file that `STRATUM_CASES` names, else of `../shared/cases/atomic-reactor.json`; skips aloud
+//! where there is none. Prints a line for each case and a total. The areas of [`HELD`] must hold: what `expected` says
+//! for the verdict `match`, what `recommended` says for `improve`; in other areas a case that fails is only printed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test prints, reads the environment and stops at the first surprise"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use plugins::decisions::{self, Before, Known};
+use serde_json::{Value, json};
+
+/// The areas that must hold; the others are those of plugins that are not complete yet.
+const HELD: [&str; 3] = ["from_rewrite", "image_reference", "build_args"];
+
+/// What came of a case: the values that its area compares, or the kind of error.
+type Outcome = Result<Value, String>;
+
+fn cases() -> Option<Value> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/atomic-reactor.json");
+    let path = std::env::var_os("STRATUM_CASES").map_or(beside, PathBuf::from);
+    let bytes = std::fs::read(&path).ok()?;
+    Some(serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+#[test]
+fn the_cases_of_atomic_reactor_hold() {
+    let Some(file) = cases() else {
+        println!("skipped: no cases of atomic-reactor; name their file with STRATUM_CASES");
+        return;
+    };
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut broken = Vec::new();
+    for case in file["cases"].as_array().unwrap() {
+        let (id, area) = (case["id"].as_str().unwrap(), case["area"].as_str().unwrap());
+        let verdict = case["verdict"].as_str().unwrap();
+        let (word, why) = match judged(area, verdict, case, &file["about"]["context"]) {
+            None => ("SKIP", format!("{area}, {verdict}")),
+            Some(Ok(())) => ("PASS", area.to_owned()),
+            Some(Err(why)) => ("FAIL", format!("{area}: {why}")),
+        };
+        println!("{word} {id} ({why})");
+        *counts.entry(word).or_default() += 1;
+        if word == "FAIL" && HELD.contains(&area) {
+            broken.push(format!("{id}: {why}"));
+        }
+    }
+    let count = |word| counts.get(word).copied().unwrap_or_default();
+    println!("{} pass, {} fail, {} skipped", count("PASS"), count("FAIL"), count("SKIP"));
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Whether a case holds; none for one that nothing here can judge.
+fn judged(area: &str, verdict: &str, case: &Value, context: &Value) -> Option<Result<(), String>> {
+    let wanted = match verdict {
+        "match" => &case["expected"],
+        "improve" => &case["recommended"],
+        _ => return None,
+    };
+    let found = outcome(area, &case["input"], context)?;
+    Some(compare(&found, &case["expected"], wanted))
+}
+
+/// Every value that is wanted and that the outcome has is equal, and at least one is there.
+fn compare(found: &Outcome, expected: &Value, wanted: &Value) -> Result<(), String> {
+    let fits_error = |kind: &str| {
+        wanted["error"] == kind || wanted["or_error"].as_str().is_some_and(|text| text.split(' ').next() == Some(kind))
+    };
+    let found = match found {
+        Err(kind) if fits_error(kind) => return Ok(()),
+        Err(kind) => return Err(format!("error {kind}, wanted {wanted}")),
+        Ok(_) if wanted.get("error").is_some() => return Err(format!("no error, wanted {wanted}")),
+        Ok(found) => found.as_object().unwrap(),
+    };
+    // A recommendation may name only what differs from what is done today.
+    let is_other = |key: &String| wanted.get(key).is_some() || expected.get(key).is_none();
+    let compared: Vec<&String> = found.keys().filter(|key| wanted.get(key.as_str()).is_some()).collect();
+    if compared.is_empty() {
+        return Err(format!("nothing of {wanted} is known here"));
+    }
+    for key in compared.into_iter().filter(|key| is_other(key)) {
+        let same = match key.as_str() {
+            "dockerfile" | "dockerfile_instructions" => lines(&found[key]) == lines(&wanted[key]),
+            "parents_to_resolve" => set(&found[key]) == set(&wanted[key]),
+            _ => found[key] == wanted[key],
+        };
+        if !same {
+            return Err(format!("{key} is {}, wanted {}", found[key], wanted[key]));
+        }
+    }
+    Ok(())
+}
+
+/// A Dockerfile as a list of instructions.
+fn lines(dockerfile: &Value) -> Vec<String> {
+    let list = |text: &str| decisions::instructions(text).unwrap_or_else(|_| vec![text.to_owned()]);
+    match dockerfile.as_array() {
+        Some(lines) => lines.iter().flat_map(|line| list(line.as_str().unwrap())).collect(),
+        None => list(dockerfile.as_str().unwrap_or_default()),
+    }
+}
+
+fn set(values: &Value) -> BTreeSet<&str> {
+    values.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn outcome(area: &str, input: &Value, context: &Value) -> Option<Outcome> {
+    Some(match area {
+        "from_rewrite" => from_rewrite(input, context),
+        "image_reference" => image_reference(input),
+        "build_args" => build_args(input),
+        "labels" => labels(input, context),
+        "distribution_scope" => distribution_scope(input),
+        "label_format" => label_format(input),
+        "additional_tags" => additional_tags(input),
+        "tags" => tags(input, context),
+        "registry_uri" => registry_uri(input),
+        "yum_repo_filename" => yum_repo_filename(input),
+        "embed_dockerfile" => embed_dockerfile(input)?,
+        _ => return None,
+    })
+}
+
+/// Our errors under the names that the cases have for them.
+fn kind(text: &str) -> String {
+    let kinds = [
+        ("base images may not come from", "registry_not_allowed"),
+        ("which is wider than its parent's", "scope_wider_than_parent"),
+        ("the image has no label", "missing_label"),
+        ("it is named by the labels name, version and release", "missing_nvr_labels"),
+        ("expected host[:port]", "bad_registry_url"),
+        ("a registry of version 1", "bad_registry_api_version"),
+        ("at the end of a repository file's URL is no file name", "repo_url_without_filename"),
+        ("no instructions", "empty_dockerfile"),
+        ("no FROM", "no_from"),
+    ];
+    let found = kinds.iter().find(|(part, _)| text.contains(part));
+    found.map_or_else(|| text.to_owned(), |(_, kind)| (*kind).to_owned())
+}
+
+fn failed(error: impl std::fmt::Display) -> String {
+    kind(&error.to_string())
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    value[key].as_str()
+}
+
+fn map(value: &Value) -> BTreeMap<String, String> {
+    let pairs = value.as_object().into_iter().flatten();
+    pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+}
+
+/// A site as the case has it, between the registries of all cases. JSON is YAML too.
+fn site(config: &Value, context: &Value, pull: &BTreeSet<String>) -> String {
+    let mut site = json!({
+        "version": 1,
+        "source_registry": { "url": context["source_registry"] },
+        "registry": { "url": context["registry"] },
+        "pull_registries": pull.iter().map(|host| json!({ "url": host })).collect::<Vec<_>>(),
+    });
+    let more = config.as_object().cloned().unwrap_or_default();
+    site.as_object_mut().unwrap().extend(more);
+    site.to_string()
+}
+
+/// The host that an image's name begins with.
+fn host(name: &str) -> Option<String> {
+    Some(decisions::image_name(name).ok()?.registry()?.to_owned())
+}
+
+fn from_rewrite(input: &Value, context: &Value) -> Outcome {
+    let dockerfile = text(input, "dockerfile").unwrap();
+    let pins = map(&input["pins"]);
+    // Images that the case can pull are in registries that it allows.
+    let pull = pins.values().filter_map(|pin| host(pin)).collect();
+    let site = decisions::site(&site(&input["config"], context, &pull)).map_err(failed)?;
+    let parents = decisions::parents(dockerfile, &site).map_err(failed)?;
+    let parents: Vec<String> = parents.iter().map(|parent| parent.image.to_string()).collect();
+    let pinned = decisions::pinned(dockerfile, &site, &|parent| {
+        let digest = pins.values().find_map(|pin| pin.strip_prefix(&format!("{}@", parent.image.name())))?;
+        Some(parent.image.pinned(digest.parse().ok()?))
+    });
+    Ok(json!({ "parents_to_resolve": parents, "dockerfile": pinned.map_err(failed)? }))
+}
+
+fn image_reference(input: &Value) -> Outcome {
+    let mut name = decisions::image_name(text(input, "pullspec").unwrap()).map_err(failed)?;
+    if let Some(organization) = text(input, "enclose") {
+        name = decisions::enclosed(&name, organization);
+    }
+    let repository = name.repository();
+    let digest = name.digest().map(ToString::to_string);
+    Ok(json!({
+        "registry": name.registry(),
+        "namespace": name.namespace(),
+        "repo": repository.split_once('/').map_or(repository, |(_, rest)| rest),
+        // The incumbent has one place for both.
+        "tag": name.tag().map(str::to_owned).or_else(|| digest.clone()),
+        "digest": digest,
+        "string": name.to_string(),
+    }))
+}
+
+fn build_args(input: &Value) -> Outcome {
+    let names: Vec<&str> = input["build_args"].as_object().unwrap().keys().map(String::as_str).collect();
+    let made = decisions::with_arguments(text(input, "dockerfile").unwrap(), &names);
+    Ok(json!({ "dockerfile": made.map_err(failed)? }))
+}
+
+fn labels(input: &Value, context: &Value) -> Outcome {
+    let dockerfile = text(input, "dockerfile").unwrap();
+    let site = decisions::site(&site(&input["config"], context, &BTreeSet::new())).map_err(failed)?;
+    let uri = text(context, "vcs").and_then(|vcs| vcs.split(' ').nth(1)).map(str::to_owned);
+    let known = Known {
+        platform: text(input, "arch").unwrap().to_owned(),
+        epoch: 0,
+        commit: text(input, "vcs_ref").map(str::to_owned),
+        uri,
+    };
+    let automatic = input["plugin_args"]["auto_labels"].as_array().into_iter().flatten();
+    let automatic: Vec<String> = automatic.filter_map(Value::as_str).map(str::to_owned).collect();
+    let written = decisions::written_labels(dockerfile).map_err(failed)?;
+    let parent = map(&input["base_labels"]);
+    let before = Before { parent: parent.clone(), written: written.clone(), ..Before::default() };
+    let (added, made) = decisions::with_labels(dockerfile, &site, (&known, &automatic), before).map_err(failed)?;
+    let mut effective = parent;
+    effective.extend(written);
+    effective.extend(added);
+    Ok(json!({ "dockerfile": made, "effective_labels": effective }))
+}
+
+fn distribution_scope(input: &Value) -> Outcome {
+    // An image on nothing has no parent.
+    let parent = text(input, "parent").filter(|_| text(input, "from") != Some("scratch"));
+    decisions::scope(text(input, "child"), parent).map(|()| json!({ "ok": true })).map_err(failed)
+}
+
+fn label_format(input: &Value) -> Outcome {
+    let filled = decisions::filled(text(input, "format").unwrap(), &map(&input["labels"]));
+    filled.map(|text| json!({ "text": text })).map_err(failed)
+}
+
+fn additional_tags(input: &Value) -> Outcome {
+    let yaml = input["container_yaml_tags"].as_array();
+    let yaml = yaml.map(|tags| tags.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    let (mut tags, is_yaml) = decisions::additional_tags(text(input, "file"), yaml);
+    tags.sort();
+    Ok(json!({ "tags": tags, "from_container_yaml": is_yaml }))
+}
+
+fn tags(input: &Value, context: &Value) -> Outcome {
+    let params = &input["user_params"];
+    let site = decisions::site(&site(&input["config"], context, &BTreeSet::new())).map_err(failed)?;
+    // The orchestrator's arguments of the plugin, made of the build's parameters.
+    let tag = text(params, "image_tag").or(text(input, "image_tag")).unwrap_or_default();
+    let unique = tag.rsplit(':').next().unwrap_or_default();
+    let usual = ["latest", "{version}"].map(Value::from);
+    let is_all = params["tags_from_yaml"] == true;
+    let more = params["additional_tags"].as_array().cloned().unwrap_or_default();
+    let floating: Vec<Value> = usual.into_iter().filter(|_| !is_all).chain(more).collect();
+    let suffixes = json!({ "unique": [unique], "primary": ["{version}-{release}"], "floating": floating });
+    let made = decisions::tags(&site, &map(&input["labels"]), &suffixes).map_err(failed)?;
+    let list = |list: &[_]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
+    Ok(json!({ "unique": list(&made.unique), "primary": list(&made.primary), "floating": list(&made.floating) }))
+}
+
+fn registry_uri(input: &Value) -> Outcome {
+    let url = text(input, "url").unwrap();
+    let yaml = json!({ "version": 1, "source_registry": { "url": url } }).to_string();
+    let site = decisions::site(&yaml).map_err(failed)?;
+    let url = &site.source_registry.as_ref().unwrap().url;
+    // Only this version is spoken.
+    Ok(json!({ "uri": url.to_string(), "docker_uri": url.host(), "version": "v2" }))
+}
+
+fn yum_repo_filename(input: &Value) -> Outcome {
+    let name = decisions::repository_file_name(text(input, "url").unwrap()).map_err(failed)?;
+    Ok(json!({ "path": format!("/etc/yum.repos.d/{name}") }))
+}
+
+/// Whether the file is named as it should be. It is written after the last instruction and not copied by one, so
+/// that the Dockerfile differs.
+fn embed_dockerfile(input: &Value) -> Option<Outcome> {
+    let dockerfile = text(input, "dockerfile").unwrap();
+    let labels = decisions::written_labels(dockerfile).map_err(failed);
+    let found = labels.and_then(|labels| {
+        decisions::embedded(dockerfile, text(&input["plugin_args"], "nvr"), &labels).map_err(failed)
+    });
+    // The cases tell the path only within a COPY.
+    found.err().map(Err)
+}
