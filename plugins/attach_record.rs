@@ -61,10 +61,7 @@ fn failed(image: &Reference, error: &RegistryError) -> PluginError {
 /// One name in each repository the image is in.
 fn repositories(locations: &[Location]) -> Vec<&Reference> {
     let mut seen = BTreeSet::new();
-    let images = locations.iter().filter_map(|location| match location {
-        Location::Registry(image) => Some(image),
-        Location::Layout { .. } | Location::Store(_) => None,
-    });
+    let images = locations.iter().filter_map(Location::in_registry);
     images.filter(|image| seen.insert(image.name())).collect()
 }
 

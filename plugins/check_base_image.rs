@@ -76,10 +76,11 @@ impl CheckBaseImage {
         let Base::Image(name) = &stage.base else { return Ok(None) };
         if let Some(context) = context(view.request, name) {
             return match context {
-                NamedContext::Image(Location::Registry(image)) => {
-                    self.rules.check(name, image.registry()).map(|()| None)
-                }
-                NamedContext::Image(Location::Layout { .. } | Location::Store(_)) | NamedContext::Tree(_) => Ok(None),
+                NamedContext::Image(location) => match location.in_registry() {
+                    Some(image) => self.rules.check(name, image.registry()).map(|()| None),
+                    None => Ok(None),
+                },
+                NamedContext::Tree(_) => Ok(None),
             };
         }
         let reference = decide(name, &self.rules)?;
@@ -88,10 +89,7 @@ impl CheckBaseImage {
         if stage.platform == view.request.platform {
             check_platforms(name, &image.platforms, platforms)?;
         }
-        let pinned = match &image.location {
-            Location::Registry(pinned) => pinned.clone(),
-            Location::Layout { .. } | Location::Store(_) => reference,
-        };
+        let pinned = image.location.in_registry().cloned().unwrap_or(reference);
         let platforms = image.platforms.iter().map(ToString::to_string).collect();
         Ok(Some(Parent { stage: stage.index, name: name.clone(), pinned, image: Arc::new(image), platforms }))
     }

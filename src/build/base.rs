@@ -109,11 +109,8 @@ fn fetch(workshop: &Workshop<'_>, image: &SourceImage, position: usize, diff_id:
 
 /// A layer that must travel to a destination later is kept: the network is asked once.
 fn keep(workshop: &Workshop<'_>, image: &SourceImage) -> Keep {
-    let Location::Registry(from) = &image.location else { return Keep::Nothing };
-    let is_elsewhere = |to: &Location| match to {
-        Location::Registry(to) => to.registry() != from.registry(),
-        Location::Layout { .. } | Location::Store(_) => true,
-    };
+    let Some(from) = image.location.in_registry() else { return Keep::Nothing };
+    let is_elsewhere = |to: &Location| to.in_registry().is_none_or(|to| to.registry() != from.registry());
     if workshop.outputs.iter().any(is_elsewhere) { Keep::Blob } else { Keep::Nothing }
 }
 

@@ -1,10 +1,12 @@
 //! An image from the last byte of its layers to its name.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use oci::config::ContainerConfig;
+use oci::layer::Written;
 use oci::manifest::Format;
-use oci::{Descriptor, DiffId, Digest, ImageConfig, Manifest, Reference};
+use oci::{Descriptor, DiffId, Digest, ImageConfig, Manifest};
 use sandbox::Root;
 use transport::{Location, PendingBlob, Sink, SourceImage};
 
@@ -25,6 +27,8 @@ pub struct Image<'w> {
     bases: Vec<(Arc<SourceImage>, Descriptor)>,
     outputs: Vec<Output<'w>>,
     root: Option<Root>,
+    /// Where its files are.
+    chain: Vec<Link>,
 }
 
 /// A layer this build made.
@@ -45,8 +49,8 @@ pub struct NewLayer {
 #[derive(Debug)]
 struct Output<'w> {
     sink: Sink<'w>,
-    /// Further names in the same repository.
-    tags: Vec<Reference>,
+    /// Further names at the same place.
+    further: Vec<Location>,
     /// One a new layer.
     blobs: Vec<PendingBlob<'w>>,
 }
@@ -93,7 +97,7 @@ impl<'w> Image<'w> {
         }
         let manifest_bytes = manifest.to_bytes()?;
         let (bases, layers) = (parts.bases, parts.new);
-        Ok(Self { workshop, config, layers, manifest, manifest_bytes, config_bytes, bases, outputs, root })
+        Ok(Self { workshop, config, layers, manifest, manifest_bytes, config_bytes, bases, outputs, root, chain })
     }
 
     /// The image's manifest.
@@ -133,16 +137,14 @@ impl<'w> Image<'w> {
 fn open<'w>(workshop: &Workshop<'w>) -> Result<Vec<Output<'w>>, BuildError> {
     let mut outputs: Vec<Output<'w>> = Vec::new();
     for location in workshop.outputs {
-        if let Location::Registry(tag) = location {
-            let is_same = |output: &&mut Output<'w>| matches!(output.sink.location(), Location::Registry(known) if known.name() == tag.name());
-            if let Some(output) = outputs.iter_mut().find(is_same) {
-                output.tags.push(tag.clone());
-                continue;
-            }
+        let is_same = |output: &&mut Output<'w>| output.sink.location().shares_place_with(location);
+        if let Some(output) = outputs.iter_mut().find(is_same) {
+            output.further.push(location.clone());
+            continue;
         }
         let sink = workshop.transports.sink(location);
         let sink = sink.map_err(|source| BuildError::Publish { location: location.clone(), source })?;
-        outputs.push(Output { sink, tags: Vec::new(), blobs: Vec::new() });
+        outputs.push(Output { sink, further: Vec::new(), blobs: Vec::new() });
     }
     Ok(outputs)
 }
@@ -251,6 +253,15 @@ fn finish_config(stage: Stage<'_>, request: &Request, parts: &Parts) -> ImageCon
 }
 
 impl Approved<'_> {
+    /// Writes the image's files as one tar without layers, as a container would see them.
+    ///
+    /// # Errors
+    /// [`BuildError::Layer`]; [`BuildError::Mount`] where nothing can be mounted.
+    pub fn write_tree(&self, to: impl Write) -> Result<Written, BuildError> {
+        let Self(image) = self;
+        crate::tree::write(&image.workshop, &image.chain, to)
+    }
+
     /// Commits the blobs, then the manifest under its names. Equal blobs that are there are not sent again.
     ///
     /// # Errors
@@ -277,10 +288,10 @@ impl Approved<'_> {
                 blob.commit(&layer.descriptor.digest).map_err(failed)?;
             }
             output.sink.put_blob(&image.config_bytes).map_err(failed)?;
-            output.sink.put_manifest(&descriptor, &image.manifest_bytes, &output.tags).map_err(failed)?;
+            output.sink.put_manifest(&descriptor, &image.manifest_bytes, &output.further).map_err(failed)?;
             observer(Event::PublishDone { location: &location, digest: &digest });
             locations.push(location);
-            locations.extend(output.tags.into_iter().map(Location::Registry));
+            locations.extend(output.further);
         }
         Ok(Published { digest, descriptor, locations })
     }

@@ -29,6 +29,7 @@ mod source_policy;
 mod stage;
 mod step_inputs;
 mod step_options;
+mod tree;
 mod trigger;
 mod unused;
 

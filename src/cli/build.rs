@@ -8,6 +8,7 @@ mod context;
 mod dry_run;
 mod fetch;
 mod foreign;
+mod id_files;
 mod job;
 mod log_options;
 mod mounts;
@@ -16,6 +17,7 @@ mod prepare;
 mod recording;
 mod source_options;
 mod step_options;
+mod trees;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -53,7 +55,9 @@ pub(crate) struct Arguments {
     /// Push the image under every name given with --tag, or else under those the site's configuration gives it
     #[arg(long)]
     push: bool,
-    /// Write the image here: oci:DIR[:TAG] or docker://REF
+    /// Write the image here: docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], dir:DIR;
+    /// or as docker and buildah say it: type=image|registry|oci|docker|tar|local,dest=PATH,name=REF; or its files:
+    /// DIR, or - for a tar on stdout
     #[arg(short, long, value_name = "LOCATION")]
     output: Vec<String>,
     /// Give a value to an ARG
@@ -141,6 +145,15 @@ pub(crate) struct Arguments {
     /// Hand this to the C preprocessor, which Dockerfiles called .in go through
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     cpp_flag: Vec<String>,
+    /// Write the image's ID, the digest of its config, to this file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Write the digests of manifest and config as JSON to this file, with BuildKit's keys
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// Write the manifest's digest to this file
+    #[arg(long, value_name = "FILE")]
+    digestfile: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryArguments,
     #[command(flatten)]
@@ -276,9 +289,12 @@ fn finish(
     };
     result?;
     let Some(published) = published else { return left };
+    id_files::write(job, published)?;
     if job.arguments.style().is_for_people() {
         summary::print(&job.recorder.record(), published, job.start.elapsed());
     }
-    output::result(&published.digest.to_string());
+    if !trees::take_stdout(job.arguments) {
+        output::result(&published.digest.to_string());
+    }
     left
 }

@@ -16,7 +16,7 @@ use crate::{examine, output, session};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The image: docker://REF, oci:DIR[:TAG] or store:REF
+    /// The image: docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], dir:DIR or store:REF
     image: String,
     /// The keys packages must be signed with
     #[arg(long, value_name = "FILE|DIR")]

@@ -4,6 +4,7 @@
 //! results a program may read on stdout, everything else on stderr. It decides nothing about images.
 
 mod build;
+mod copy;
 mod diagnostic;
 mod dockerfile;
 mod doctor;
@@ -47,6 +48,8 @@ enum Command {
     Build(Box<build::Arguments>),
     /// List an image's packages with the verdict on each signature
     Inspect(Box<inspect::Arguments>),
+    /// Copy an image from one place to another, its digests unchanged
+    Copy(Box<copy::Arguments>),
     /// Look into the Dockerfile language: check, rewrite, parse, expand, ignore
     #[command(subcommand)]
     Dockerfile(dockerfile::Command),
@@ -80,6 +83,7 @@ pub fn main(registry: &pipeline::Registry) -> ExitCode {
     let result = match arguments.command {
         Command::Build(arguments) => build::run(&arguments, &environment, registry),
         Command::Inspect(arguments) => inspect::run(&arguments, &environment),
+        Command::Copy(arguments) => copy::run(&arguments, &environment),
         Command::Dockerfile(command) => dockerfile::run(&command, &environment),
         Command::Plugins(arguments) => plugins::run(&arguments, registry),
         Command::Doctor(arguments) => doctor::run(&arguments, &environment),

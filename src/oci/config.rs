@@ -93,6 +93,9 @@ pub struct RootFs {
     /// One a layer, base first.
     #[serde(default, deserialize_with = "null_is_default")]
     pub diff_ids: Vec<DiffId>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// One line of an image's history.
@@ -113,6 +116,9 @@ pub struct History {
     /// Whether no layer belongs to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
+    /// Everything else.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// Go writes nil maps and slices as `null`.
@@ -135,7 +141,7 @@ impl ImageConfig {
             os: platform.os.clone(),
             variant: platform.variant.clone(),
             config: ContainerConfig::default(),
-            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: Vec::new() },
+            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: Vec::new(), other: Map::new() },
             history: Vec::new(),
             other: Map::new(),
         }

@@ -4,14 +4,18 @@
 //! It never follows a symlink inside a layout, and never leaves a half-written file under a final name.
 
 mod read;
+mod tar;
 mod write;
 
 use std::io;
 use std::path::PathBuf;
 
-pub use read::{BlobReader, Layout, Name};
+pub use read::{Layout, Name};
+pub use tar::entries;
 pub use write::{LayoutWriter, PendingBlob};
 
+pub use crate::parts::BlobReader;
+use crate::tarball::TarballError;
 use crate::{Digest, ManifestError};
 
 /// The annotation with an image's name in a layout (annotations.md).
@@ -21,6 +25,11 @@ const MARKER: &str = "oci-layout";
 const VERSION: &str = "1.0.0";
 const INDEX: &str = "index.json";
 const BLOBS: &str = "blobs";
+
+/// The text of the marker.
+fn marker_text() -> String {
+    format!("{{\"imageLayoutVersion\":\"{VERSION}\"}}")
+}
 
 /// Why a layout cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +67,7 @@ pub enum LayoutError {
         source: ManifestError,
     },
     /// A blob that its layout lists and does not have.
-    #[error("{path}: the layout has no blob {digest}", path = path.display())]
+    #[error("{path}: there is no blob {digest} in it", path = path.display())]
     Missing {
         /// The layout.
         path: PathBuf,
@@ -99,6 +108,19 @@ pub enum LayoutError {
         /// What is allowed.
         limit: u64,
     },
+    /// A file too large to be what it is called.
+    #[error("{path}: it has {size} bytes, more than the {limit} allowed", path = path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// The tar the layout is in.
+    #[error(transparent)]
+    Tarball(#[from] TarballError),
     /// No image of that name, or no name where there are several images.
     #[error("{path}: {wanted}; the layout has: {present}", path = path.display())]
     NotFound {

@@ -5,11 +5,15 @@
 
 pub mod config;
 pub mod digest;
+pub mod docker_archive;
+pub mod image_directory;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
+pub mod parts;
 pub mod platform;
 pub mod reference;
+pub mod tarball;
 
 pub use config::ImageConfig;
 pub use digest::{DiffId, Digest, DigestError, Hasher};

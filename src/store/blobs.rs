@@ -58,6 +58,19 @@ impl Store {
         })
     }
 
+    /// An empty file without a name, to be written and read: it is gone when it is closed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn nameless(&self, purpose: &str) -> Result<File, StoreError> {
+        let relative = self.scratch().fresh(purpose);
+        let path = self.root.join(&relative);
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = file.map_err(|source| self.error(&relative, "create a file", source))?;
+        std::fs::remove_file(&path).map_err(|source| self.error(&relative, "remove a name", source))?;
+        Ok(file)
+    }
+
     /// Keeps `bytes` as a blob.
     ///
     /// # Errors

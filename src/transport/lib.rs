@@ -1,22 +1,33 @@
-//! Image sources and sinks: a registry, an OCI layout, the store.
+//! Image sources and sinks: a registry, an OCI layout, archives, a directory, the store.
 //!
 //! Comes in: locations as users write them. Goes out: images whose manifest and config are read and checked, layers
 //! as streams that are checked while they are read, and sinks into which blobs grow but where nothing has a name
 //! before it is committed. It never changes a byte of what it passes on.
 
+mod archive;
+mod beside;
+mod bundle;
+mod copy;
 mod location;
 mod sink;
 mod source;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use oci::docker_archive::{DockerArchiveError, DockerImage};
 use oci::layout::LayoutError;
+use oci::tarball::{Tarball, TarballError};
 use oci::{Digest, ManifestError, Platform};
 use rayon::ThreadPool;
 use registry::{Registries, RegistryError};
 use store::{Store, StoreError};
 
+pub use beside::replace_file;
+pub use copy::{Copied, CopyEvent, Which};
 pub use location::{Location, LocationError};
+pub use oci::docker_archive::Wanted as ArchiveImage;
 pub use sink::{PendingBlob, Sink};
 pub use source::{Keep, LayerTar, SourceImage};
 
@@ -29,6 +40,10 @@ pub struct Transports {
     files: Arc<ThreadPool>,
     /// The images that were opened.
     opened: Mutex<Vec<(Location, Platform, SourceImage)>>,
+    /// The archives that were opened, by path.
+    tarballs: Mutex<BTreeMap<PathBuf, Arc<Tarball>>>,
+    /// The images of those of `docker-archive:`.
+    docker_images: Mutex<Vec<(Location, Arc<DockerImage>)>>,
 }
 
 /// Why an image could not be read or written.
@@ -43,6 +58,48 @@ pub enum TransportError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A tar.
+    #[error(transparent)]
+    Tarball(#[from] TarballError),
+    /// An archive as `docker save` writes it.
+    #[error(transparent)]
+    DockerArchive(#[from] DockerArchiveError),
+    /// An archive that cannot be opened.
+    #[error("{path}: cannot read the archive", path = path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file or directory that cannot be written.
+    #[error("{path}: cannot {action}", path = path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A place that holds something else.
+    #[error("{path}: {why}; nothing in it is changed", path = path.display())]
+    Occupied {
+        /// The place.
+        path: PathBuf,
+        /// What is there.
+        why: &'static str,
+    },
+    /// What this kind of place cannot hold.
+    #[error("{location}: {why}")]
+    Unfit {
+        /// The place.
+        location: Location,
+        /// What cannot be held, and what to do.
+        why: String,
+    },
     /// The store has no image of that name.
     #[error("store:{name}: no such image in the store; build it with `-t {name}` first")]
     NotStored {
@@ -103,7 +160,8 @@ impl Transports {
     /// The ways through `registries` and `store`; `files` are threads that may do what the user may.
     #[must_use]
     pub fn new(registries: Registries, store: Arc<Store>, files: Arc<ThreadPool>) -> Self {
-        Self { registries, store, files, opened: Mutex::default() }
+        let (opened, tarballs, docker_images) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { registries, store, files, opened, tarballs, docker_images }
     }
 
     /// The store.
@@ -166,8 +224,12 @@ impl TransportError {
                 registry::Kind::Configuration => Kind::Configuration,
                 registry::Kind::Service => Kind::Remote,
             },
-            Self::Store(_) => Kind::Environment,
+            Self::Store(_) | Self::Write { .. } => Kind::Environment,
+            Self::Occupied { .. } | Self::Unfit { .. } => Kind::Configuration,
             Self::Layout(_)
+            | Self::Tarball(_)
+            | Self::DockerArchive(_)
+            | Self::Archive { .. }
             | Self::NotStored { .. }
             | Self::Image { .. }
             | Self::LayerCount { .. }

@@ -1,8 +1,11 @@
 //! Images to read.
 
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use oci::docker_archive::Wanted;
+use oci::image_directory::ImageDirectory;
 use oci::layer::{LayerReader, Limits, Sums};
 use oci::layout::{BlobReader, Layout, Name};
 use oci::manifest::media_type;
@@ -12,7 +15,9 @@ use store::PendingBlob;
 use crate::{Location, TransportError, Transports};
 
 /// Bytes of the largest image config read.
-const MAX_CONFIG: usize = 8 << 20;
+pub(crate) const MAX_CONFIG: usize = 8 << 20;
+/// Bytes of the largest manifest read.
+const MAX_MANIFEST: u64 = oci::manifest::MAX_MANIFEST as u64;
 
 /// An image whose manifest and config are read and checked; its layers are not fetched.
 #[derive(Clone, Debug)]
@@ -25,6 +30,10 @@ pub struct SourceImage {
     pub manifest: Manifest,
     /// Its config.
     pub config: ImageConfig,
+    /// The manifest's bytes as they are at the source.
+    pub manifest_bytes: Arc<[u8]>,
+    /// The config's.
+    pub config_bytes: Arc<[u8]>,
     /// The platforms of the index it was chosen from, in its order; empty where there was none.
     pub platforms: Vec<Platform>,
 }
@@ -46,7 +55,7 @@ impl Transports {
 }
 
 /// A layer's blob as it comes in.
-type Blob = Box<dyn Read + Send>;
+pub(crate) type Blob = Box<dyn Read + Send>;
 
 pub(crate) fn open(
     transports: &Transports,
@@ -57,17 +66,17 @@ pub(crate) fn open(
         return Ok(image);
     }
     let failed = |source: ManifestError| TransportError::Image { location: location.clone(), source };
-    let (named, document) = document(transports, location, None)?;
+    let (named, bytes, document) = document(transports, location, None)?;
     let pinned = pinned(location, &named.digest);
     let mut platforms = Vec::new();
-    let (descriptor, manifest) = match document {
-        Document::Manifest(manifest) => (named, manifest),
+    let (descriptor, manifest_bytes, manifest) = match document {
+        Document::Manifest(manifest) => (named, bytes, manifest),
         Document::Index(index) => {
             platforms.extend(index.manifests.iter().filter_map(|entry| entry.platform.clone()));
             let entry = index.select(platform).map_err(failed)?.clone();
             match self::document(transports, location, Some(&entry))? {
-                (descriptor, Document::Manifest(manifest)) => (descriptor, manifest),
-                (_, Document::Index(_)) => {
+                (descriptor, bytes, Document::Manifest(manifest)) => (descriptor, bytes, manifest),
+                (_, _, Document::Index(_)) => {
                     let media_type = media_type::OCI_INDEX.to_owned();
                     return Err(failed(ManifestError::Unsupported { media_type, hint: " inside another index" }));
                 }
@@ -77,7 +86,8 @@ pub(crate) fn open(
     let bytes = small_blob(transports, location, &manifest.config)?;
     let config = ImageConfig::parse(&bytes).map_err(failed)?;
     check_layers(location, &manifest, &config)?;
-    let image = SourceImage { location: pinned, descriptor, manifest, config, platforms };
+    let (manifest_bytes, config_bytes) = (manifest_bytes.into(), bytes.into());
+    let image = SourceImage { location: pinned, descriptor, manifest, config, manifest_bytes, config_bytes, platforms };
     transports.remember(location, platform, &image);
     Ok(image)
 }
@@ -101,7 +111,10 @@ fn pinned(location: &Location, digest: &Digest) -> Location {
     match location {
         Location::Registry(reference) => Location::Registry(reference.pinned(digest.clone())),
         Location::Layout { path, .. } => Location::Layout { path: path.clone(), name: Some(digest.to_string()) },
-        Location::Store(name) => Location::Store(name.clone()),
+        Location::OciArchive { path, .. } => {
+            Location::OciArchive { path: path.clone(), name: Some(digest.to_string()) }
+        }
+        Location::Store(_) | Location::DockerArchive { .. } | Location::Directory(_) => location.clone(),
     }
 }
 
@@ -114,48 +127,77 @@ fn layout_name(name: Option<&str>) -> Name {
 }
 
 /// The manifest or index a location names, or the one `entry` of its index points to.
-fn document(
+pub(crate) fn document(
     transports: &Transports,
     location: &Location,
     entry: Option<&Descriptor>,
-) -> Result<(Descriptor, Document), TransportError> {
-    let parse = |bytes: &[u8], descriptor: &Descriptor| {
-        Document::parse(bytes, Some(&descriptor.media_type))
-            .map_err(|source| TransportError::Image { location: location.clone(), source })
-    };
-    match location {
+) -> Result<(Descriptor, Vec<u8>, Document), TransportError> {
+    let (descriptor, bytes) = match location {
         Location::Registry(reference) => {
             let reference = match entry {
                 Some(entry) => reference.pinned(entry.digest.clone()),
                 None => reference.clone(),
             };
             let pulled = transports.registries.resolve(&reference)?;
-            Ok((pulled.descriptor, pulled.document))
+            return Ok((pulled.descriptor, pulled.bytes, pulled.document));
         }
-        Location::Layout { path, name } => transports.files.install(|| {
-            let layout = Layout::open(path)?;
-            let descriptor = match entry {
-                Some(entry) => entry.clone(),
-                None => layout.find(&layout_name(name.as_deref()))?,
-            };
-            let bytes = layout.small_blob(&descriptor, oci::manifest::MAX_MANIFEST as u64)?;
-            let document = parse(&bytes, &descriptor)?;
-            Ok((descriptor, document))
-        }),
+        Location::Layout { path, name } => {
+            let read = || in_layout(&Layout::open(path)?, name.as_deref(), entry);
+            transports.files.install(read)?
+        }
+        Location::OciArchive { path, name } => {
+            in_layout(&Layout::in_tarball(transports.tarball(path)?)?, name.as_deref(), entry)?
+        }
+        Location::DockerArchive { path, image } => in_docker_archive(transports, location, (path, image))?,
+        Location::Directory(path) => transports.files.install(|| {
+            let directory = ImageDirectory::open(path)?;
+            match entry {
+                Some(entry) => Ok::<_, TransportError>((entry.clone(), directory.instance(entry)?)),
+                None => Ok(directory.manifest()?),
+            }
+        })?,
         Location::Store(name) => {
             let missing = || TransportError::NotStored { name: name.clone() };
             let descriptor = match entry {
                 Some(entry) => entry.clone(),
                 None => transports.store.image(name)?.ok_or_else(missing)?.manifest,
             };
-            let bytes = transports.store.small_blob(&descriptor.digest, oci::manifest::MAX_MANIFEST as u64)?;
-            let document = parse(&bytes, &descriptor)?;
-            Ok((descriptor, document))
+            let bytes = transports.store.small_blob(&descriptor.digest, MAX_MANIFEST)?;
+            (descriptor, bytes)
         }
-    }
+    };
+    let document = Document::parse(&bytes, Some(&descriptor.media_type))
+        .map_err(|source| TransportError::Image { location: location.clone(), source })?;
+    Ok((descriptor, bytes, document))
 }
 
-fn small_blob(
+fn in_layout(
+    layout: &Layout,
+    name: Option<&str>,
+    entry: Option<&Descriptor>,
+) -> Result<(Descriptor, Vec<u8>), TransportError> {
+    let descriptor = match entry {
+        Some(entry) => entry.clone(),
+        None => layout.find(&layout_name(name))?,
+    };
+    let bytes = layout.small_blob(&descriptor, MAX_MANIFEST)?;
+    Ok((descriptor, bytes))
+}
+
+/// Such an archive holds no manifest: it is made of what is there.
+fn in_docker_archive(
+    transports: &Transports,
+    location: &Location,
+    (path, image): (&Path, &Wanted),
+) -> Result<(Descriptor, Vec<u8>), TransportError> {
+    let image = transports.docker_image(path, image)?;
+    let bytes = image.manifest.to_bytes();
+    let bytes = bytes.map_err(|source| TransportError::Image { location: location.clone(), source })?;
+    let descriptor = Descriptor::new(media_type::DOCKER_MANIFEST, Digest::of(&bytes), bytes.len() as u64);
+    Ok((descriptor, bytes))
+}
+
+pub(crate) fn small_blob(
     transports: &Transports,
     location: &Location,
     descriptor: &Descriptor,
@@ -165,24 +207,37 @@ fn small_blob(
         Location::Layout { path, .. } => {
             transports.files.install(|| Ok(Layout::open(path)?.small_blob(descriptor, MAX_CONFIG as u64)?))
         }
+        Location::OciArchive { path, .. } => {
+            Ok(Layout::in_tarball(transports.tarball(path)?)?.small_blob(descriptor, MAX_CONFIG as u64)?)
+        }
+        Location::DockerArchive { path, image } => Ok(transports.docker_image(path, image)?.config.clone()),
+        Location::Directory(path) => {
+            transports.files.install(|| Ok(ImageDirectory::open(path)?.small_blob(descriptor, MAX_CONFIG as u64)?))
+        }
         Location::Store(_) => Ok(transports.store.small_blob(&descriptor.digest, MAX_CONFIG as u64)?),
     }
 }
 
 impl Transports {
-    /// The blob of a layer as it lies at the source; its digest is checked by whoever reads it, or by what it is
+    /// A blob, such as a layer, as it lies at the source; its digest is checked by whoever reads it, or by what it is
     /// written to.
     ///
     /// # Errors
     /// [`TransportError`].
-    pub(crate) fn layer_blob(&self, image: &SourceImage, layer: &Descriptor) -> Result<Blob, TransportError> {
+    pub(crate) fn blob(&self, location: &Location, layer: &Descriptor) -> Result<Blob, TransportError> {
         if self.store.has_blob(&layer.digest) {
             return Ok(Box::new(self.store.blob(&layer.digest)?));
         }
-        match &image.location {
+        match location {
             Location::Registry(reference) => Ok(Box::new(self.registries.blob(reference, layer)?)),
             Location::Layout { path, .. } => {
                 let open = || -> Result<BlobReader, TransportError> { Ok(Layout::open(path)?.blob(layer)?) };
+                Ok(Box::new(self.files.install(open)?))
+            }
+            Location::OciArchive { path, .. } => Ok(Box::new(Layout::in_tarball(self.tarball(path)?)?.blob(layer)?)),
+            Location::DockerArchive { path, image } => Ok(Box::new(self.docker_image(path, image)?.layer(layer)?)),
+            Location::Directory(path) => {
+                let open = || -> Result<BlobReader, TransportError> { Ok(ImageDirectory::open(path)?.blob(layer)?) };
                 Ok(Box::new(self.files.install(open)?))
             }
             Location::Store(_) => Ok(Box::new(self.store.blob(&layer.digest)?)),
@@ -200,7 +255,7 @@ impl Transports {
             return Err(copy(io::Error::new(io::ErrorKind::InvalidInput, "there is no such layer")));
         };
         let diff_id = image.config.rootfs.diff_ids.get(position);
-        let mut blob = self.layer_blob(image, layer)?;
+        let mut blob = self.blob(&image.location, layer)?;
         let mut kept = None;
         if keep == Keep::Blob && !self.store.has_blob(&layer.digest) {
             let pending = Arc::new(Mutex::new(self.store.start_blob()?));

@@ -16,6 +16,7 @@ mod language;
 mod mistakes;
 mod mounts;
 mod options;
+mod outputs;
 mod pods;
 mod secrets;
 mod site;

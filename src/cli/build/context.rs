@@ -145,7 +145,7 @@ fn named_one(bring: &Bring<'_>, text: &str) -> Result<(String, NamedContext), Fa
         return Err(usage("the name or what it stands for is missing"));
     }
     let image = value.strip_prefix("docker-image://").or_else(|| value.strip_prefix("container-image://"));
-    let is_location = ["docker://", "oci:", "oci-layout:", "store:"].iter().any(|prefix| value.starts_with(prefix));
+    let is_location = Location::is_named_by(value);
     let context = match image {
         Some(image) => NamedContext::Image(
             image.parse::<oci::Reference>().map(Location::Registry).map_err(|e| usage(&e.to_string()))?,

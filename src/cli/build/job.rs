@@ -14,8 +14,9 @@ use sandbox::Rung;
 
 use super::bring::Bring;
 use super::fetch::{self, Fetched};
+use super::outputs::Outputs;
 use super::prepare::{self, Prepared, Settings};
-use super::{Arguments, checking, containerfile, dry_run, outputs, recording};
+use super::{Arguments, checking, containerfile, dry_run, outputs, recording, trees};
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::progress::Progress;
@@ -41,7 +42,7 @@ impl Job<'_> {
         containerfile::check_stdin(&self.arguments.file, &self.arguments.source)?;
         let http = http::Client::new(&self.session.http).map_err(|error| Failure::of(Status::Usage, &error))?;
         let outside = self.session.entered.outside();
-        let bring = Bring::new(self.session, self.environment, &http, self.arguments.progress.is_for_people());
+        let bring = Bring::new(self.session, self.environment, &http, self.arguments.style().is_for_people());
         let fetched = outside.run(|| fetch::fetch(&bring, &self.arguments.source));
         let built = fetched.and_then(|fetched| self.build_from(&fetched, run, &bring, published));
         // These files are the user's, so root inside could not remove them with the rest.
@@ -185,7 +186,7 @@ impl Job<'_> {
         };
         self.recorder.change(|record| record.source.executed = Some(executed));
         let tags = run.facts().tags();
-        let outputs = outputs::of(self.arguments, &self.settings.wanted.names, tags)?;
+        let Outputs { locations: outputs, trees } = outputs::of(self.arguments, &self.settings.wanted.names, tags)?;
         if self.arguments.dry_run {
             dry_run::print(&self.recorder.record(), &resolved, &outputs, &prepared.written);
             return Ok(());
@@ -207,6 +208,7 @@ impl Job<'_> {
         let approved = self.gate(run, image)?;
         let orders = run.publish(&digest, &outputs).map_err(|error| failure::of_plugin(&error, None))?;
         if orders.contains(&Order::Push) {
+            trees::write(self, &approved, &trees, &drawn)?;
             *published = Some(approved.publish().map_err(|error| drawn(&error))?);
             return Ok(());
         }

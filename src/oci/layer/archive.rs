@@ -9,7 +9,7 @@ mod pax;
 mod sparse;
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read, Seek};
 
 use tar::{GnuExtSparseHeader, Header};
 
@@ -452,6 +452,30 @@ fn has_checksum(block: &[u8; BLOCK]) -> bool {
     };
     // Old writers summed signed bytes.
     stored == Some(sum(&i64::from)) || stored == Some(sum(&|byte| i64::from(byte.cast_signed())))
+}
+
+impl<R: Read + Seek> Archive<'_, R> {
+    /// Where the current member's content is and how many bytes it has; `None` where it is stored with holes.
+    pub(crate) fn extent(&self) -> Option<(u64, u64)> {
+        match (self.segments.front(), self.segments.len()) {
+            (None, _) => Some((self.position, 0)),
+            (Some(Segment::Bytes(length)), 1) => Some((self.position, *length)),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// Goes past the current member's content without reading it; nothing says whether it is all there.
+    pub(crate) fn skip(&mut self) -> Result<(), ArchiveError> {
+        let padding = Segment::Bytes(std::mem::take(&mut self.padding));
+        for segment in std::mem::take(&mut self.segments).into_iter().chain([padding]) {
+            let Segment::Bytes(length) = segment else { continue };
+            let position = self.position;
+            let distance = i64::try_from(length).map_err(|_| self.bad("a size that no file has"))?;
+            self.reader.seek_relative(distance).map_err(|source| ArchiveError::Read { position, source })?;
+            self.position = position.saturating_add(length);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

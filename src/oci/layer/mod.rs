@@ -5,7 +5,7 @@
 //! the directory it is given, never asks the clock, and never spools a layer.
 
 pub mod apply;
-mod archive;
+pub(crate) mod archive;
 pub mod compress;
 pub mod diff;
 mod files;
@@ -86,6 +86,9 @@ pub enum Owners {
     /// In the xattr `user.stratum.owner` (`uid:gid`, decimal) of regular files and directories whose owner is
     /// not 0:0, for a user namespace that maps a single id.
     Recorded,
+    /// Nowhere: files belong to whoever unpacks them. With the owners go the setuid and setgid bits and the
+    /// extended attributes, which would mean something else for that user.
+    Dropped,
 }
 
 /// A path from a layer to show to people and keep in maps.

@@ -21,7 +21,10 @@ pub struct Decompressor<R: Read> {
     kind: Kind<Source<R>>,
 }
 
-type Source<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
+type Source<R> = BufReader<Whole<R>>;
+
+/// A stream whose first bytes were looked at.
+pub type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
 
 enum Kind<S: io::BufRead> {
     None(S),
@@ -35,20 +38,29 @@ enum Kind<S: io::BufRead> {
 ///
 /// # Errors
 /// Whatever reading the first bytes gives.
-pub fn decompressor<R: Read>(compression: Compression, mut bytes: R) -> io::Result<Decompressor<R>> {
-    let mut head = Vec::with_capacity(ZSTD_MAGIC.len());
-    bytes.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut head)?;
-    let found = sniff(&head);
-    if found != compression && !head.is_empty() {
+pub fn decompressor<R: Read>(compression: Compression, bytes: R) -> io::Result<Decompressor<R>> {
+    let (found, bytes) = compression_of(bytes)?;
+    if found != compression && !bytes.get_ref().0.get_ref().is_empty() {
         tracing::warn!(said = ?compression, ?found, "the layer is not compressed as its media type says");
     }
-    let source = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(bytes));
+    let source = BufReader::with_capacity(BUFFER, bytes);
     let kind = match found {
         Compression::None => Kind::None(source),
         Compression::Gzip => Kind::Gzip(Box::new(MultiGzDecoder::new(source))),
         Compression::Zstd => Kind::Zstd(Box::new(zstd::Decoder::with_buffer(source)?)),
     };
     Ok(Decompressor { kind })
+}
+
+/// How `bytes` are compressed, by their magic number, and all of them again.
+///
+/// # Errors
+/// Whatever reading the first bytes gives.
+pub fn compression_of<R: Read>(mut bytes: R) -> io::Result<(Compression, Whole<R>)> {
+    let mut head = Vec::with_capacity(ZSTD_MAGIC.len());
+    bytes.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut head)?;
+    let found = sniff(&head);
+    Ok((found, Cursor::new(head).chain(bytes)))
 }
 
 fn sniff(head: &[u8]) -> Compression {

@@ -1,24 +1,21 @@
 //! Reading a layout.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::{self, Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::{BLOBS, INDEX, LayoutError, MARKER, REF_NAME, VERSION};
-use crate::digest::{Algorithm, Hasher};
+use crate::digest::Algorithm;
 use crate::manifest::{Descriptor, Document, Index, MAX_MANIFEST};
+use crate::parts::{BlobReader, Parts};
+use crate::tarball::Tarball;
 use crate::{Digest, ManifestError};
 
 /// An image layout to read from.
 #[derive(Debug)]
 pub struct Layout {
-    path: PathBuf,
-    directory: OwnedFd,
+    parts: Parts,
 }
 
 /// Which image of a layout is meant.
@@ -45,24 +42,31 @@ impl Layout {
     /// # Errors
     /// [`LayoutError::NotALayout`] if it lacks the marker file, or has one of another version.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
+        Self::of(Parts::directory(path)?)
+    }
+
+    /// The layout in a tar (containers-transports(5), "oci-archive").
+    ///
+    /// # Errors
+    /// As [`Layout::open`].
+    pub fn in_tarball(tarball: Arc<Tarball>) -> Result<Self, LayoutError> {
+        Self::of(Parts::Tarball(tarball))
+    }
+
+    fn of(parts: Parts) -> Result<Self, LayoutError> {
         const MAX_MARKER: u64 = 4096;
-        let not_a_layout = |why| LayoutError::NotALayout { path: path.to_owned(), why };
-        let directory = fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| LayoutError::Read { path: path.to_owned(), source: error.into() })?;
-        let layout = Self { path: path.to_owned(), directory };
-        let marker = layout.file(MARKER)?.ok_or_else(|| not_a_layout("it has no file oci-layout"))?;
-        let mut text = Vec::new();
-        marker.take(MAX_MARKER).read_to_end(&mut text).map_err(layout.unreadable(MARKER))?;
+        let not_a_layout = |why| LayoutError::NotALayout { path: parts.path().to_owned(), why };
+        let text = parts.small(MARKER, MAX_MARKER)?.ok_or_else(|| not_a_layout("it has no file oci-layout"))?;
         let marker: Marker =
             serde_json::from_slice(&text).map_err(|_| not_a_layout("its file oci-layout is malformed"))?;
         let is_known = marker.image_layout_version == VERSION;
-        if is_known { Ok(layout) } else { Err(not_a_layout("its version is not 1.0.0")) }
+        if is_known { Ok(Self { parts }) } else { Err(not_a_layout("its version is not 1.0.0")) }
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.parts.path()
     }
 
     /// `index.json`.
@@ -70,11 +74,9 @@ impl Layout {
     /// # Errors
     /// [`LayoutError::Manifest`] if it is no index or larger than a manifest may be.
     pub fn index(&self) -> Result<Index, LayoutError> {
-        let bad = |source| LayoutError::Manifest { path: self.path.join(INDEX), source };
-        let missing = || LayoutError::NotALayout { path: self.path.clone(), why: "it has no file index.json" };
-        let file = self.file(INDEX)?.ok_or_else(missing)?;
-        let mut text = Vec::new();
-        file.take(MAX_MANIFEST as u64 + 1).read_to_end(&mut text).map_err(self.unreadable(INDEX))?;
+        let bad = |source| LayoutError::Manifest { path: self.path().join(INDEX), source };
+        let missing = || LayoutError::NotALayout { path: self.path().to_owned(), why: "it has no file index.json" };
+        let text = self.parts.small(INDEX, MAX_MANIFEST as u64)?.ok_or_else(missing)?;
         match Document::parse(&text, None).map_err(bad)? {
             Document::Index(index) => Ok(index),
             Document::Manifest(_) => Err(bad(ManifestError::Unsupported {
@@ -97,7 +99,7 @@ impl Layout {
             Name::Only => only(&index.manifests),
         };
         found.cloned().ok_or_else(|| LayoutError::NotFound {
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             wanted: match name {
                 Name::Tag(tag) => format!("there is no image named `{tag}`"),
                 Name::Digest(digest) => format!("there is no image {digest}"),
@@ -112,16 +114,7 @@ impl Layout {
     /// # Errors
     /// [`LayoutError::Missing`] and [`LayoutError::Size`], before anything is read.
     pub fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader, LayoutError> {
-        let (digest, expected) = (&descriptor.digest, descriptor.size);
-        let name = blob_path(digest);
-        let missing = || LayoutError::Missing { path: self.path.clone(), digest: digest.clone() };
-        let file = self.file(&name)?.ok_or_else(missing)?;
-        let found = file.metadata().map_err(self.unreadable(&name))?.len();
-        if found != expected {
-            return Err(LayoutError::Size { path: self.path.clone(), digest: digest.clone(), expected, found });
-        }
-        let hasher = Some(Hasher::new(digest.algorithm()));
-        Ok(BlobReader { file, left: expected, expected: digest.clone(), hasher, path: self.path.clone() })
+        self.parts.blob(&blob_path(&descriptor.digest), descriptor)
     }
 
     /// A whole blob of at most `limit` bytes, verified.
@@ -129,49 +122,8 @@ impl Layout {
     /// # Errors
     /// [`LayoutError::TooLarge`], and what [`Self::blob`] and reading give.
     pub fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, LayoutError> {
-        let (size, digest) = (descriptor.size, || descriptor.digest.clone());
-        if size > limit {
-            return Err(LayoutError::TooLarge { path: self.path.clone(), digest: digest(), size, limit });
-        }
-        let mut blob = self.blob(descriptor)?;
-        let mut bytes = Vec::new();
-        blob.file.by_ref().take(size + 1).read_to_end(&mut bytes).map_err(self.unreadable(&blob_path(&digest())))?;
-        let mut hasher = Hasher::new(descriptor.digest.algorithm());
-        hasher.update(&bytes);
-        let found = hasher.finish();
-        if found == descriptor.digest {
-            return Ok(bytes);
-        }
-        Err(LayoutError::Digest { path: self.path.clone(), expected: digest(), found })
+        self.parts.small_blob(&blob_path(&descriptor.digest), descriptor, limit)
     }
-
-    /// Opens a regular file of the layout, `None` if it is not there.
-    fn file(&self, name: &str) -> Result<Option<File>, LayoutError> {
-        let file = open_inside(self.directory.as_fd(), name, OFlags::RDONLY | OFlags::NONBLOCK);
-        let file = match file {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(self.unreadable(name)(error.into())),
-        };
-        let is_file = file.metadata().map_err(self.unreadable(name))?.is_file();
-        let not_a_file = || io::Error::other("it is not a regular file");
-        if is_file { Ok(Some(file)) } else { Err(self.unreadable(name)(not_a_file())) }
-    }
-
-    fn unreadable(&self, name: &str) -> impl Fn(io::Error) -> LayoutError {
-        let path = self.path.join(name);
-        move |source| LayoutError::Read { path: path.clone(), source }
-    }
-}
-
-/// Opens a file of a layout, following no symlink.
-pub(super) fn open_inside(
-    directory: std::os::fd::BorrowedFd<'_>,
-    name: &str,
-    flags: OFlags,
-) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    fs::openat2(directory, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 /// Where a blob is, from the layout's directory.
@@ -197,34 +149,4 @@ fn names(index: &Index) -> String {
     };
     let names: Vec<String> = index.manifests.iter().map(name).collect();
     if names.is_empty() { "no images".to_owned() } else { names.join(", ") }
-}
-
-/// A blob being read; the read that reaches the end fails if the digest is not the right one.
-#[derive(Debug)]
-pub struct BlobReader {
-    file: File,
-    left: u64,
-    expected: Digest,
-    hasher: Option<Hasher>,
-    path: PathBuf,
-}
-
-impl Read for BlobReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() {
-            return Ok(0);
-        }
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
-        let count = self.file.read(into.get_mut(..most).unwrap_or_default())?;
-        let Some(hasher) = &mut self.hasher else { return Ok(0) };
-        hasher.update(into.get(..count).unwrap_or_default());
-        self.left -= count as u64;
-        if self.left > 0 && count > 0 {
-            return Ok(count);
-        }
-        let Some(hasher) = self.hasher.take() else { return Ok(count) };
-        let (path, expected, found) = (self.path.clone(), self.expected.clone(), hasher.finish());
-        let is_right = found == expected;
-        if is_right { Ok(count) } else { Err(io::Error::other(LayoutError::Digest { path, expected, found })) }
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::read::{Layout, blob_path};
-use super::{BLOBS, INDEX, LayoutError, MARKER, REF_NAME, VERSION};
+use super::{BLOBS, INDEX, LayoutError, MARKER, REF_NAME};
 use crate::Digest;
 use crate::digest::{Algorithm, Hasher};
 use crate::manifest::{Descriptor, Index, MAX_MANIFEST, canonical, media_type};
@@ -72,7 +72,7 @@ impl LayoutWriter {
             writer.replace(INDEX, &index_bytes(&empty_index(), path)?)?;
         }
         if !path.join(MARKER).exists() {
-            writer.replace(MARKER, format!("{{\"imageLayoutVersion\":\"{VERSION}\"}}").as_bytes())?;
+            writer.replace(MARKER, super::marker_text().as_bytes())?;
         }
         Ok(writer)
     }
@@ -214,7 +214,7 @@ fn is_used(path: &Path) -> Result<bool, LayoutError> {
     }
 }
 
-fn empty_index() -> Index {
+pub(super) fn empty_index() -> Index {
     Index {
         schema_version: 2,
         media_type: Some(media_type::OCI_INDEX.to_owned()),

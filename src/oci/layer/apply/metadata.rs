@@ -18,6 +18,7 @@ pub(super) struct Deferred {
 }
 
 const OWNER_ALL: u32 = 0o700;
+const SET_IDS: u32 = 0o6000;
 
 /// Hides what lower layers have in this directory.
 pub(super) fn set_opaque(directory: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -41,7 +42,7 @@ impl Extraction<'_> {
     ) -> Result<(), ApplyError> {
         self.owner(path, file, member)?;
         self.xattrs(path, file, &member.xattrs)?;
-        fs::fchmod(file, Mode::from_raw_mode(member.mode)).map_err(at(path, "set the mode"))?;
+        fs::fchmod(file, self.mode(member)).map_err(at(path, "set the mode"))?;
         fs::futimens(file, &timestamps(member.mtime)).map_err(at(path, "set the time"))
     }
 
@@ -65,9 +66,9 @@ impl Extraction<'_> {
         }
         self.owner(path, directory.as_fd(), member)?;
         self.xattrs(path, directory.as_fd(), &member.xattrs)?;
-        let mode = Mode::from_raw_mode(member.mode | OWNER_ALL);
+        let mode = self.mode(member) | Mode::RWXU;
         fs::fchmod(directory, mode).map_err(at(path, "set the mode"))?;
-        let deferred = Deferred { mode: member.mode, mtime: member.mtime };
+        let deferred = Deferred { mode: self.mode(member).as_raw_mode(), mtime: member.mtime };
         if self.deferred.insert(path.to_vec(), deferred).is_none() {
             self.remember(path.len())?;
         }
@@ -83,14 +84,19 @@ impl Extraction<'_> {
                     .map_err(|error| not_owned(spot.path, member, error))?;
             }
             Owners::Recorded if (member.uid, member.gid) != (0, 0) => self.applied.unrecorded_owners += 1,
-            Owners::Recorded => {}
+            Owners::Recorded | Owners::Dropped => {}
         }
         if member.kind != Kind::Symlink {
-            let mode = Mode::from_raw_mode(member.mode);
+            let mode = self.mode(member);
             fs::chmodat(&spot.parent, spot.name, mode, AtFlags::empty()).map_err(at(spot.path, "set the mode"))?;
         }
         fs::utimensat(&spot.parent, spot.name, &timestamps(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(at(spot.path, "set the time"))
+    }
+
+    fn mode(&self, member: &Member) -> Mode {
+        let dropped = if self.options.owners == Owners::Dropped { SET_IDS } else { 0 };
+        Mode::from_raw_mode(member.mode & !dropped)
     }
 
     fn owner(&mut self, path: &[u8], file: BorrowedFd<'_>, member: &Member) -> Result<(), ApplyError> {
@@ -106,11 +112,14 @@ impl Extraction<'_> {
                 fs::fsetxattr(file, OWNER_XATTR, text.as_bytes(), XattrFlags::empty())
                     .map_err(|error| not_set(path, OWNER_XATTR.as_bytes(), error))
             }
-            Owners::Recorded => Ok(()),
+            Owners::Recorded | Owners::Dropped => Ok(()),
         }
     }
 
     fn xattrs(&mut self, path: &[u8], file: BorrowedFd<'_>, xattrs: &[Xattr]) -> Result<(), ApplyError> {
+        if self.options.owners == Owners::Dropped {
+            return Ok(());
+        }
         for xattr in xattrs.iter().filter(|xattr| is_carried(&xattr.name)) {
             match fs::fsetxattr(file, xattr.name.as_slice(), &xattr.value, XattrFlags::empty()) {
                 Ok(()) => {}

@@ -56,7 +56,7 @@ impl Inode {
         let kernel = |what| move |error| InodeError::Kernel { path, what, error };
         let stat = fs::fstat(&file).map_err(kernel("look at it"))?;
         let mut inode = Self::without_xattrs(stat);
-        if owners == Owners::Recorded {
+        if owners != Owners::Real {
             (inode.uid, inode.gid) = (0, 0);
         }
         for name in files::xattr_names(&file).map_err(kernel("list its xattrs"))? {
@@ -82,7 +82,7 @@ impl Inode {
         let inode = Self::without_xattrs(stat);
         match owners {
             Owners::Real => inode,
-            Owners::Recorded => Self { uid: 0, gid: 0, ..inode },
+            Owners::Recorded | Owners::Dropped => Self { uid: 0, gid: 0, ..inode },
         }
     }
 
