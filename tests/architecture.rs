@@ -23,7 +23,7 @@ const EDGES: &str = "
     source: dockerfile http oci
     gateway: http oci rpm store
     sandbox: sys
-    build: sandbox gateway source transport store dockerfile oci rpm
+    build: sandbox gateway http source transport store dockerfile oci rpm
     proof: oci rpm transport
     koji: http oci rpm
     cluster: http

@@ -6,7 +6,8 @@ use std::path::Path;
 use source::Tree;
 use store::StoreError;
 
-use crate::copy::{self, CopyRequest, Digests, Mtime};
+use crate::copy::{self, CopyRequest, Digests, Links, Mtime};
+use crate::files::Mode;
 use crate::owner::Ids;
 use crate::stage::{Failure, Stage, Workshop};
 use crate::{AddedFile, BuildError, Request};
@@ -41,8 +42,9 @@ fn write(
     let copy_request = CopyRequest {
         destination: file.path.clone(),
         into_directory: false,
+        links: Links::Followed,
         owner: Some(Ids::ROOT),
-        mode: Some(file.mode),
+        mode: Some(Mode::octal(file.mode)),
         mtime: Mtime::Exactly(i64::try_from(request.epoch).unwrap_or(i64::MAX)),
         drops_set_id: true,
         digests: Digests::Unwanted,

@@ -207,6 +207,32 @@ pub enum InstructionError {
     /// Reading a source.
     #[error(transparent)]
     Source(#[from] source::TreeError),
+    /// An archive cannot be unpacked.
+    #[error("{name}: the archive cannot be unpacked")]
+    Archive {
+        /// Its path in the source, or its URL.
+        name: String,
+        /// What went wrong.
+        #[source]
+        source: Box<source::archive::ArchiveError>,
+    },
+    /// A file cannot be downloaded.
+    #[error(transparent)]
+    Download(Box<source::download::DownloadError>),
+    /// A text looks like a git source and is none.
+    #[error(transparent)]
+    GitUrl(#[from] source::git::GitUrlError),
+    /// A git repository cannot be had.
+    #[error(transparent)]
+    Git(Box<source::git::GitError>),
+    /// A server that is not to be reached.
+    #[error("{url}: {why}")]
+    OutOfReach {
+        /// What was asked for.
+        url: String,
+        /// Why not, and who can change it.
+        why: String,
+    },
     /// There is no context to copy from.
     #[error("there is no build context to copy from")]
     NoContext,
@@ -377,7 +403,7 @@ impl BuildError {
 
 impl InstructionError {
     pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Failed { exit: Exit::Cancelled, .. })
+        matches!(self, Self::Failed { exit: Exit::Cancelled, .. }) || self.class() == Class::Cancelled
     }
 
     /// The part of the instruction that is to blame, where that is known.
@@ -391,6 +417,11 @@ impl InstructionError {
             | Self::Copy(_)
             | Self::Source(_)
             | Self::NoContext
+            | Self::Archive { .. }
+            | Self::Download(_)
+            | Self::GitUrl(_)
+            | Self::Git(_)
+            | Self::OutOfReach { .. }
             | Self::User(_)
             | Self::Run(_)
             | Self::Loopback(_)
@@ -408,7 +439,15 @@ impl InstructionError {
             | Self::Invalid { .. }
             | Self::Source(_)
             | Self::NoContext
-            | Self::User(_) => Class::Source,
+            | Self::User(_)
+            | Self::GitUrl(_) => Class::Source,
+            Self::Archive { source, .. } if is_full_within(source.as_ref()) => Class::Environment,
+            Self::Archive { source, .. } => of_source(source.class()),
+            Self::Download(error) if is_forbidden(error) => Class::Refused,
+            Self::Download(error) => of_source(error.class()),
+            Self::Git(error) => of_source(error.class()),
+            Self::OutOfReach { .. } => Class::Refused,
+            Self::Copy(CopyError::Store { .. }) => Class::Environment,
             Self::Copy(error) => of_layer(error),
             // A program that is not there, or is none, is the step's own failure.
             Self::Run(RunError::Execute { .. } | RunError::NoProgram) => Class::Step,
@@ -456,12 +495,30 @@ fn of_transport(error: &TransportError) -> Class {
 
 /// A layer that cannot be unpacked or written is its maker's fault, unless there is no room.
 pub(crate) fn of_layer(error: &(dyn std::error::Error + 'static)) -> Class {
+    if is_full_within(error) { Class::Environment } else { Class::Source }
+}
+
+fn is_full_within(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if error.downcast_ref::<std::io::Error>().is_some_and(is_full) {
-            return Class::Environment;
+            return true;
         }
         cause = error.source();
     }
-    Class::Source
+    false
+}
+
+fn is_forbidden(error: &source::download::DownloadError) -> bool {
+    matches!(error, source::download::DownloadError::Http(http::HttpError::Forbidden { .. }))
+}
+
+fn of_source(class: source::Class) -> Class {
+    match class {
+        source::Class::Source => Class::Source,
+        source::Class::Refused => Class::Refused,
+        source::Class::Environment => Class::Environment,
+        source::Class::Service | source::Class::TimedOut => Class::Remote,
+        source::Class::Cancelled => Class::Cancelled,
+    }
 }

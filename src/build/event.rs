@@ -63,6 +63,15 @@ pub enum Event<'a> {
         /// Regular ones by their path in the context, if [`crate::Request::hashes_context`].
         files: &'a [(PathBuf, Digest)],
     },
+    /// ADD brought something from elsewhere.
+    Fetched {
+        /// The URL, without credentials.
+        what: &'a str,
+        /// Of a file's bytes; of a git repository the commit: `sha1:` or `sha256:` and hexadecimal digits.
+        digest: &'a str,
+        /// Bytes of the file; 0 for a repository.
+        bytes: u64,
+    },
     /// What a RUN step asked of the gateway.
     Traffic {
         /// Its stage.

@@ -14,6 +14,7 @@ mod config;
 mod copy;
 mod error;
 mod event;
+mod files;
 mod image;
 mod instruction;
 mod owner;

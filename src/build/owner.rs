@@ -6,7 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use oci::layer::open_inside;
-use rustix::fs::{Gid, Mode, OFlags, Uid, XattrFlags, fchown, fsetxattr};
+use rustix::fs::{Gid, Mode, OFlags, Uid, XattrFlags, fchown, fremovexattr, fsetxattr};
+use rustix::io::Errno;
 
 /// A numeric user and group, as inside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,17 @@ impl Owners {
             Self::Recorded => record(file, owner),
         }
     }
+
+    /// Forgets the owner a file that was there before had.
+    pub(crate) fn forget(self, file: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        match self {
+            Self::Real => Ok(()),
+            Self::Recorded => match fremovexattr(file, RECORD) {
+                Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+                removed => removed,
+            },
+        }
+    }
 }
 
 fn record(file: impl std::os::fd::AsFd, owner: Ids) -> rustix::io::Result<()> {
@@ -112,6 +124,24 @@ pub enum UserError {
 /// Finds `text` (`user[:group]`, names or numbers; empty is root) in the image's passwd and group files.
 pub(crate) fn user(root: BorrowedFd<'_>, text: &str) -> Result<User, UserError> {
     lookup(&read(root, "etc/passwd"), &read(root, "etc/group"), text)
+}
+
+/// Finds whom `--chown` names: as [`user`] does, but a number alone is user and group, and either side of the colon may
+/// be left out (buildah).
+pub(crate) fn of_files(root: BorrowedFd<'_>, text: &str) -> Result<Ids, UserError> {
+    let (name, group) = text.split_once(':').unwrap_or((text, ""));
+    if name.is_empty() && group.is_empty() {
+        return Err(UserError::Malformed { text: text.to_owned() });
+    }
+    let number = |text: &str, otherwise| if text.is_empty() { Ok(otherwise) } else { text.parse::<u32>() };
+    if let Ok(uid) = number(name, 0)
+        && let Ok(gid) = number(group, uid)
+    {
+        return Ok(Ids { uid, gid });
+    }
+    let name = if name.is_empty() { "0" } else { name };
+    let spec = if group.is_empty() { name.to_owned() } else { format!("{name}:{group}") };
+    Ok(user(root, &spec)?.ids)
 }
 
 /// Bytes of /etc/passwd and /etc/group read at most; what lies behind is not found.
@@ -202,6 +232,32 @@ mod tests {
         check("4242", 4242, 0, &[], "/");
         check("4242:staff", 4242, 50, &[], "/");
         check("7", 70, 71, &[], "/7");
+    }
+
+    #[test]
+    fn files_may_be_given_to_half_an_owner() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("etc")).unwrap();
+        std::fs::write(root.path().join("etc/passwd"), "app:x:1001:1002:::\n").unwrap();
+        std::fs::write(root.path().join("etc/group"), "staff:x:50:\n").unwrap();
+        let directory = std::fs::File::open(root.path()).unwrap();
+        let owner = |text: &str| of_files(std::os::fd::AsFd::as_fd(&directory), text);
+        for (text, uid, gid) in [
+            ("app", 1001, 1002),
+            ("app:staff", 1001, 50),
+            ("app:", 1001, 1002),
+            (":staff", 0, 50),
+            (":7", 0, 7),
+            ("1001", 1001, 1001),
+            ("1001:", 1001, 1001),
+            ("7:staff", 7, 50),
+            ("7:8", 7, 8),
+        ] {
+            assert_eq!(owner(text), Ok(Ids { uid, gid }), "{text}");
+        }
+        assert_eq!(owner(":"), Err(UserError::Malformed { text: ":".to_owned() }));
+        assert_eq!(owner("nobody"), Err(UserError::NoUser { name: "nobody".to_owned() }));
+        assert_eq!(owner("app:none"), Err(UserError::NoGroup { name: "none".to_owned() }));
     }
 
     #[test]

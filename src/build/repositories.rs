@@ -17,7 +17,7 @@ use sandbox::{Access, MountSource, Root, StepMount};
 use source::{Kind, Tree};
 use store::StoreError;
 
-use crate::copy::{self, CopyRequest, Digests, Mtime};
+use crate::copy::{self, CopyRequest, Digests, Links, Mtime};
 use crate::stage::{Failure, Workshop};
 use crate::{BuildError, Event, InstructionError, Request};
 
@@ -159,6 +159,7 @@ pub(crate) fn whole(destination: PathBuf) -> CopyRequest {
     CopyRequest {
         destination,
         into_directory: true,
+        links: Links::Followed,
         owner: None,
         mode: None,
         mtime: Mtime::Kept,

@@ -66,6 +66,11 @@ impl<'r> Scope<'r> {
         mount.resolve(self.escape, &|name| self.value(config, name))
     }
 
+    /// Expands the body of a heredoc.
+    pub(crate) fn body(&self, config: &ContainerConfig, text: &str) -> Result<String, InstructionError> {
+        Ok(expand::body(text, &|name| self.value(config, name))?)
+    }
+
     fn value(&self, config: &ContainerConfig, name: &str) -> Option<String> {
         config.env(name).map(str::to_owned).or_else(|| self.args.get(name).cloned())
     }

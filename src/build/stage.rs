@@ -40,6 +40,10 @@ pub struct Workshop<'w> {
     pub outputs: &'w [Location],
     /// Stages that are built at the same time.
     pub jobs: usize,
+    /// The way to what ADD names by URL.
+    pub http: &'w http::Client,
+    /// The environment of git, for repositories that ADD names.
+    pub git_environment: &'w [(String, String)],
 }
 
 impl std::fmt::Debug for Workshop<'_> {

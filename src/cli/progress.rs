@@ -109,6 +109,9 @@ fn object(event: Event<'_>) -> serde_json::Value {
             json!({"event": "output", "stage": stage, "stream": stream, "text": String::from_utf8_lossy(bytes)})
         }
         Event::Copied { files } => json!({"event": "copied", "files": files.len()}),
+        Event::Fetched { what, digest, bytes } => {
+            json!({"event": "fetched", "url": what, "digest": digest, "size": bytes})
+        }
         Event::Traffic { stage, exchanges } => {
             let fetched: u64 = exchanges.iter().map(|exchange| exchange.fetched).sum();
             json!({"event": "network", "stage": stage, "requests": exchanges.len(), "fetched": fetched})
@@ -160,6 +163,7 @@ impl State {
                 let (blob, tar) = (size::bytes(layer.size), size::bytes(uncompressed));
                 output::note(&format!("[{stage}] layer {}: {blob}, {tar} unpacked", layer.digest));
             }
+            Event::Fetched { what, digest, .. } => output::note(&format!("fetched {what} ({digest})")),
             Event::Publishing { location } => output::note(&format!("writing {location}")),
             Event::Warning(text) => output::note(&format!("warning: {text}")),
             Event::StageStarted { .. }

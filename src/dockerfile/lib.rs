@@ -49,6 +49,7 @@ pub use keyword::Keyword;
 pub use mount::{Mount, MountError, MountKind, MountSpec};
 pub use span::{Diagnostic, Position, Span, Word, position};
 pub use stages::{Stage, StageError, Stages, stages};
+pub use suggest::nearest;
 pub use tree::{Flag, Node, Tree, parse_tree, parse_tree_bytes};
 pub use typed::{parse, parse_bytes};
 

@@ -6,7 +6,7 @@ const LONGEST: usize = 32;
 /// The candidate that differs least from `word`, if it differs little enough to be meant.
 ///
 /// Case does not count. A swap of two neighbours counts as one difference.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_lowercase().chars().take(LONGEST + 1).collect();
     if word.is_empty() || word.len() > LONGEST {
         return None;

@@ -179,6 +179,22 @@ impl Gateway {
         ["http_proxy", "https_proxy", "no_proxy"].into_iter().flat_map(named).collect()
     }
 
+    /// Whether the builder may go to `port` of `host` for an instruction: as a step may by the proxy.
+    ///
+    /// # Errors
+    /// Why not, as the proxy would say it.
+    pub fn allows(&self, host: &str, port: u16) -> Result<(), String> {
+        let url = http::Url::parse(&format!("https://{host}:{port}/")).map_err(|_| format!("{host} is no host"))?;
+        self.shared.allows(&url)
+    }
+
+    /// Has the same said of every URL a client goes to.
+    #[must_use]
+    pub fn judge(&self) -> http::Judge {
+        let shared = Arc::clone(&self.shared);
+        http::Judge::new(move |url| shared.allows(url))
+    }
+
     /// Serves one step until [`Serving::finish`]. `step` is a label for logs.
     ///
     /// # Errors
@@ -191,6 +207,13 @@ impl Gateway {
 impl Debug for Gateway {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Gateway").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn allows(&self, url: &http::Url) -> Result<(), String> {
+        let route = address::Route::of(url, &self.options.http.proxies);
+        self.permit(url, route).map_err(|refusal| refusal.why)
     }
 }
 

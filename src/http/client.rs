@@ -17,7 +17,7 @@ use crate::response::Patience;
 use crate::runtime::Runtime;
 use crate::tunnel::{self, Target};
 use crate::upload::{self, BodyWriter, ResponseHandle};
-use crate::{HttpError, Request, Response, Retry, redirect, response, shown, tls};
+use crate::{HttpError, Judge, Request, Response, Retry, redirect, response, shown, tls};
 
 /// Bytes a second that a body in memory is given for its way to the server, besides the idle time.
 const SLOWEST_UPLOAD: u64 = 32 << 10;
@@ -34,6 +34,7 @@ pub struct Client {
     connect: Duration,
     patience: Patience,
     retry: Retry,
+    judge: Option<Judge>,
 }
 
 impl Client {
@@ -79,6 +80,7 @@ impl Client {
                 cancel: Cancel(options.cancelled.clone()),
             },
             retry: options.retry.clone(),
+            judge: None,
         })
     }
 
@@ -90,6 +92,7 @@ impl Client {
     /// # Errors
     /// [`HttpError`] when there is no answer.
     pub fn send(&self, request: &Request) -> Result<Response, HttpError> {
+        self.judge(request)?;
         let mut response = self.send_once(request)?;
         let mut hop = request.clone();
         for _ in 0..redirect::MAX_HOPS {
@@ -97,12 +100,26 @@ impl Client {
                 Some(next) => hop = next,
                 None => return Ok(response),
             }
+            self.judge(&hop)?;
             debug!(url = shown(&hop.url), "following a redirect");
             response.finish();
             response = self.send_once(&hop)?;
         }
         let why = "there were ten redirects before it";
         Err(HttpError::Redirect { url: shown(&request.url), to: shown(&hop.url), why })
+    }
+
+    fn judge(&self, request: &Request) -> Result<(), HttpError> {
+        let decided = self.judge.as_ref().map_or(Ok(()), |judge| judge.decide(&request.url));
+        decided.map_err(|why| HttpError::Forbidden { url: shown(&request.url), why })
+    }
+
+    /// The same client, which from now on asks `judge` about every URL that [`Client::send`] and
+    /// [`Client::send_retrying`] go to.
+    #[must_use]
+    pub fn judged_by(mut self, judge: Judge) -> Self {
+        self.judge = Some(judge);
+        self
     }
 
     /// Sends `request` like [`Client::send`], again after connections that failed and after the statuses 429, 500,

@@ -43,6 +43,14 @@ pub enum HttpError {
         /// What is wrong.
         why: String,
     },
+    /// Whoever uses the client does not want it to go there, see [`crate::Judge`].
+    #[error("{url}: {why}")]
+    Forbidden {
+        /// The URL, perhaps that of a redirect.
+        url: String,
+        /// Why not.
+        why: String,
+    },
     /// A header value holds characters that header values cannot.
     #[error("{url}: the value for the header {name} holds control characters")]
     BadHeader {
@@ -241,6 +249,7 @@ impl HttpError {
             | Self::TunnelProxy { .. }
             | Self::BadProxy { .. }
             | Self::BadUrl { .. }
+            | Self::Forbidden { .. }
             | Self::BadHeader { .. }
             | Self::Setup { .. }
             | Self::Stopped { .. }

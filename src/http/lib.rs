@@ -14,6 +14,7 @@
 mod cancel;
 mod client;
 mod error;
+mod judge;
 mod options;
 mod pipe;
 mod redirect;
@@ -29,6 +30,7 @@ mod upload;
 pub use bytes::Bytes;
 pub use client::Client;
 pub use error::{Cause, HttpError, Phase, shown};
+pub use judge::Judge;
 pub use options::{CaBundle, ClientOptions, Floor, Identity, Proxies, Tls};
 pub use redirect::is_same_origin;
 pub use request::Request;

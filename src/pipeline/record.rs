@@ -129,7 +129,7 @@ pub struct SourceRecord {
     /// The Dockerfile as executed: edited by plugins, every FROM pinned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub executed: Option<Executed>,
-    /// Files fetched into the context.
+    /// Files fetched into the context, and what ADD brought by URL; of a git repository the digest is its commit.
     pub fetched: Vec<InputFile>,
     /// Files of the context, without a commit: those that were copied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

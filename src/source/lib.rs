@@ -15,10 +15,12 @@ mod epoch;
 pub mod git;
 pub mod glob;
 pub mod lookaside;
+mod opener;
 mod tree;
 
 pub use class::Class;
 pub use epoch::{ContextTime, context_time, newest_time};
+pub use opener::{Attribute, Opened, Opener};
 pub use tree::{Entry, Kind, Place, Tree, TreeError};
 
 /// Names of ignore files, the first that exists counts (buildah's order).

@@ -47,6 +47,28 @@ fn what_is_ignored_is_not_there_and_exceptions_are() {
 }
 
 #[test]
+fn a_match_is_seen_for_itself_or_for_what_is_left_below_it() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    let found = |ignore: &str, source: &str| {
+        let found = tree(directory.path(), ignore).matches(source.as_ref());
+        found.map(|paths| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(found("*\n!*/keep*\n", "*").unwrap(), ["docs"]);
+    assert!(matches!(found("*\n!*/keep*\n", "a.txt"), Err(TreeError::Ignored { .. })));
+    assert!(matches!(found("docs\n!docs/none\n", "docs"), Err(TreeError::Ignored { .. })));
+}
+
+#[test]
+fn a_missing_source_is_named_with_what_comes_near() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    let message = |source: &str| tree(directory.path(), "b.txt").matches(source.as_ref()).unwrap_err().to_string();
+    assert_eq!(message("src/man.c"), "src/man.c: no such file or directory in context; did you mean src/main.c?");
+    assert_eq!(message("nothing"), "nothing: no such file or directory in context");
+}
+
+#[test]
 fn sources_are_names_or_patterns() {
     let directory = tempfile::tempdir().unwrap();
     fill(directory.path());

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +23,8 @@ pub use place::Place;
 const MAX_ENTRIES: usize = 4_000_000;
 /// Directories in each other at most; deeper ones cannot be named with PATH_MAX anyway.
 const MAX_DEPTH: usize = 1024;
+/// Names in a folder that are compared with one that is missing.
+const MAX_COMPARED: usize = 10_000;
 
 /// A directory and what of it may be seen.
 #[derive(Debug)]
@@ -74,12 +76,14 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// Nothing is there, or nothing matches.
-    #[error("{path}: no such file or directory in {tree}")]
+    #[error("{path}: no such file or directory in {tree}{help}")]
     Missing {
         /// What was asked for.
         path: PathBuf,
         /// The tree.
         tree: PathBuf,
+        /// What may be meant, from the comma on; empty where nothing comes near.
+        help: String,
     },
     /// It is there, but an ignore file leaves it out.
     #[error("{path}: left out of {tree} by its ignore file")]
@@ -145,6 +149,10 @@ impl Tree {
         self.ignore.as_ref()
     }
 
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
     /// The tree's name in messages.
     #[must_use]
     pub fn shown(&self) -> &Path {
@@ -194,17 +202,20 @@ impl Tree {
     }
 
     /// Reads in this thread, and by the user's threads only what this one may not: going there costs more than a file.
-    fn as_reader<T: Send>(&self, read: impl Fn() -> Result<T, TreeError> + Send + Sync) -> Result<T, TreeError> {
+    pub(crate) fn as_reader<T: Send>(
+        &self,
+        read: impl Fn() -> Result<T, TreeError> + Send + Sync,
+    ) -> Result<T, TreeError> {
         match (read(), self.reader.get()) {
             (Err(error), Some(threads)) if error.is_denied() => threads.install(read),
             (result, _) => result,
         }
     }
 
-    fn open_path(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, TreeError> {
+    pub(crate) fn open_path(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, TreeError> {
         open_inside(self.root.as_fd(), path, flags).map_err(|error| {
             if matches!(error, rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) {
-                TreeError::Missing { path: path.to_owned(), tree: self.shown.clone() }
+                TreeError::Missing { path: path.to_owned(), tree: self.shown.clone(), help: String::new() }
             } else {
                 self.io(path, "open a file", error)
             }
@@ -255,7 +266,7 @@ impl Tree {
         list().map_err(|error| self.io(path, "list a directory", error))
     }
 
-    fn entry(&self, path: &Path, stat: &Stat, directory: Option<&OwnedFd>) -> Entry {
+    pub(crate) fn entry(&self, path: &Path, stat: &Stat, directory: Option<&OwnedFd>) -> Entry {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Kind::Directory,
             FileType::Symlink => Kind::Symlink(target(directory, path)),
@@ -287,23 +298,58 @@ impl Tree {
 
     fn find(&self, source: &OsStr) -> Result<Vec<PathBuf>, TreeError> {
         let clean = clean(source);
-        let missing = || TreeError::Missing { path: PathBuf::from(source), tree: self.shown.clone() };
+        let missing = || TreeError::Missing {
+            path: PathBuf::from(source),
+            tree: self.shown.clone(),
+            help: self.help(&clean).unwrap_or_default(),
+        };
         let found = if glob::is_pattern(clean.as_os_str().as_bytes()) {
             self.expand(&clean)?
         } else {
             self.open_path(&clean, OFlags::PATH)
                 .map_err(|error| if matches!(error, TreeError::Missing { .. }) { missing() } else { error })?;
-            vec![clean]
+            vec![clean.clone()]
         };
         if found.is_empty() {
             return Err(missing());
         }
-        let is_seen = |path: &PathBuf| !self.is_ignored(path) || self.may_hold_exceptions(path);
-        let seen: Vec<PathBuf> = found.into_iter().filter(is_seen).collect();
+        let mut seen = Vec::new();
+        for path in found {
+            if self.is_seen(&path)? {
+                seen.push(path);
+            }
+        }
         if seen.is_empty() {
             return Err(TreeError::Ignored { path: PathBuf::from(source), tree: self.shown.clone() });
         }
         Ok(seen)
+    }
+
+    /// Whether a match is in the tree: it is not left out, or something below it is not.
+    fn is_seen(&self, path: &Path) -> Result<bool, TreeError> {
+        if !self.is_ignored(path) {
+            return Ok(true);
+        }
+        if !self.may_hold_exceptions(path) {
+            return Ok(false);
+        }
+        match self.walk_unread(path) {
+            Ok(entries) => Ok(entries.len() > 1),
+            Err(error) if error.is_denied() => Err(error),
+            // A file holds nothing.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The name most like the one that is missing, where it is missing.
+    fn help(&self, path: &Path) -> Option<String> {
+        let folder = path.parent()?;
+        let directory = self.open_path(folder, OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
+        let names = self.names(folder, &directory).ok()?;
+        let seen = names.iter().filter(|name| !self.is_ignored(&folder.join(name)));
+        let known: Vec<&str> = seen.filter_map(|name| name.to_str()).take(MAX_COMPARED).collect();
+        let nearest = dockerfile::nearest(path.file_name()?.to_str()?, known)?;
+        Some(format!("; did you mean {}?", folder.join(nearest).display()))
     }
 
     /// The paths a pattern matches, one component after the other.
@@ -354,7 +400,7 @@ impl Tree {
         Ok(entries)
     }
 
-    fn io(&self, path: &Path, action: &'static str, error: rustix::io::Errno) -> TreeError {
+    pub(crate) fn io(&self, path: &Path, action: &'static str, error: rustix::io::Errno) -> TreeError {
         TreeError::Io { path: path.to_owned(), tree: self.shown.clone(), action, source: error.into() }
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod contexts;
+mod files;
 mod gateway;
 mod hello;
 mod killed;

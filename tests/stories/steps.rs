@@ -102,17 +102,6 @@ fn without_a_network_a_step_reaches_nothing() {
 }
 
 #[test]
-fn what_is_not_executed_yet_is_refused_by_name() {
-    let builder = Builder::new(Person::Me).unwrap();
-    for (line, what) in [
-        ("COPY --link a /", "COPY --link is not supported yet"),
-        ("ADD https://host.invalid/x /", "ADD of a URL (https://host.invalid/x) is not supported yet"),
-    ] {
-        builder.build(&format!("FROM base\n{line}\n")).expect(3).says(what);
-    }
-}
-
-#[test]
 fn a_stage_can_be_built_on_a_stage_and_copied_from() {
     as_everyone(|builder| {
         let dockerfile = "FROM base AS one\nRUN mkdir /one && echo 1 > /one/file\nFROM one AS two\nRUN echo 2 > /two && rm -r /one\n\

@@ -69,7 +69,7 @@ impl Job<'_> {
         self.check_isolation(&prepared)?;
         let gateway = self.gateway(&mut prepared)?;
         self.edit(run, &fetched.fact, &mut prepared, http)?;
-        self.execute(run, &prepared, gateway.as_ref(), published)
+        self.execute(run, &prepared, (gateway.as_ref(), http), published)
     }
 
     /// Steps that need isolation have it, or nothing is fetched.
@@ -163,7 +163,7 @@ impl Job<'_> {
         &self,
         run: &mut Run<'_>,
         prepared: &Prepared,
-        gateway: Option<&Gateway>,
+        (gateway, http): (Option<&Gateway>, &http::Client),
         published: &mut Option<Published>,
     ) -> Result<(), Failure> {
         let request = &prepared.request;
@@ -201,6 +201,8 @@ impl Job<'_> {
             gateway,
             outputs: &outputs,
             jobs: self.arguments.jobs(),
+            http,
+            git_environment: &self.environment.for_git(),
         };
         let image = ::build::build(workshop, &resolved).map_err(|error| drawn(&error))?;
         self.recorder.change(|record| recording::image(record.image.get_or_insert_default(), &image));

@@ -121,7 +121,7 @@ pub(super) fn open_directory(parent: impl AsFd, name: &[u8]) -> io::Result<Owned
 /// Removes the directory `name` and everything in it, however deep.
 ///
 /// The tree must not be changed by anybody else meanwhile.
-pub(super) fn remove_tree(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+pub fn remove_tree(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     let mut path = vec![name.to_vec()];
     let mut current = open_directory(parent, name)?;
     loop {

@@ -22,7 +22,7 @@ pub use apply::{Applied, ApplyError, ApplyOptions, Devices, Whiteouts, apply};
 pub use archive::{ArchiveError, starts_tar};
 pub use compress::{CompressError, CompressOptions, Compressing, compressing};
 pub use diff::{Clamp, DiffError, DiffOptions, write_upper};
-pub use files::open_inside;
+pub use files::{open_inside, remove_tree};
 pub use pick::{PickError, PickLimits, PickedFile, Picker};
 pub use read::{LayerReader, Mismatch, Sums, decompressor};
 pub use write::{LayerWriter, Written};

@@ -100,6 +100,10 @@ impl State {
                 }
             }
             Event::Copied { files } => self.copied.extend(files.iter().cloned()),
+            Event::Fetched { what, digest, .. } => {
+                let (name, digest) = (what.to_owned(), digest.to_owned());
+                self.record.source.fetched.push(InputFile { name, digest });
+            }
             Event::StepDone { stage, .. } => {
                 let began = self.began.remove(stage).unwrap_or(at);
                 if let Some(step) = self.stage(stage).and_then(|stage| stage.steps.last_mut()) {
