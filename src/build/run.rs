@@ -42,7 +42,8 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     refuse(around, flags)?;
     let start = script::start(&stage.config.config, command, heredocs);
-    if start.argv.is_empty() {
+    let is_blank = matches!(command, Command::Shell(text) if text.trim().is_empty());
+    if start.argv.is_empty() || is_blank && heredocs.is_empty() {
         return Err(InstructionError::Invalid { what: "RUN has no command".to_owned() }.into());
     }
     let mut wire = Wire::open(around, network(around.request, flags)?, &stage.label)?;

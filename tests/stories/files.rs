@@ -252,7 +252,7 @@ fn a_repository_is_added_at_its_commit() {
     let url = format!("git://127.0.0.1:{port}/repo");
     let dockerfile = format!(
         "FROM base\nADD {url} /all\nADD --checksum={} {url}#main:docs /docs\nADD --keep-git-dir=true {url} /kept\n",
-        &commit[..10]
+        commit.get(..10).unwrap()
     );
     builder.build(&dockerfile).expect(0).says(&commit);
     let tree = builder.image().tree();

@@ -21,6 +21,12 @@ fn a_program_that_is_not_there_is_the_steps_failure() {
 }
 
 #[test]
+fn a_step_without_a_command_is_refused() {
+    let builder = Builder::new(Person::Me).unwrap();
+    builder.build("FROM base\nRUN \n").expect(3).says("RUN has no command");
+}
+
+#[test]
 fn nothing_survives_a_step() {
     as_everyone(|builder| {
         let marker = format!("271{}", std::process::id());

@@ -205,6 +205,10 @@ impl Extraction<'_> {
     /// An entry for the layer's root itself.
     fn root(&mut self, member: &Member) -> Result<(), ApplyError> {
         if member.kind != Kind::Directory {
+            if member.path.is_empty() && self.options.whiteouts == Whiteouts::Literal {
+                // Some archives of people have an entry without a name; everybody passes it over.
+                return Ok(());
+            }
             return Err(ApplyError::Root { name: shown(&member.path) });
         }
         let root = files::open_real(self.place.root(), b"", OFlags::RDONLY | OFlags::DIRECTORY)

@@ -336,3 +336,11 @@ fn bombs_stop_at_the_limits() {
 fn an_empty_tar_is_nothing_and_fine() {
     assert_eq!(World::new().unpack(&[0; 10_240]).unwrap(), Unpacked::default());
 }
+
+#[test]
+fn an_entry_without_a_name_is_passed_over() {
+    let world = World::new();
+    let tar = Tar::default().file("", "nothing").file("a", "content").end();
+    world.unpack_with(&tar, &Unpack::default()).unwrap();
+    assert_eq!(fs::read_to_string(world.path("below/a")).unwrap(), "content");
+}
