@@ -1,5 +1,7 @@
 //! What can go wrong, where, and whose turn it is.
 
+mod class;
+
 use std::path::{Path, PathBuf};
 
 use dockerfile::expand::ExpandError;
@@ -9,6 +11,10 @@ use oci::layer::{ApplyError, DiffError};
 use sandbox::{Exit, LoopbackError, MountError, RunError};
 use store::StoreError;
 use transport::{Location, TransportError};
+
+pub use class::Class;
+pub(crate) use class::of_layer;
+use class::{is_forbidden, is_full_within, of_source, of_store, of_transport};
 
 use crate::copy::CopyError;
 use crate::owner::UserError;
@@ -296,27 +302,6 @@ fn ended(exit: &Exit, full: Option<&Path>) -> String {
     }
 }
 
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Ours: a bug.
-    Bug,
-    /// Whoever configured this program.
-    Configuration,
-    /// The author's of the Dockerfile, the context or the base image.
-    Source,
-    /// A RUN step failed.
-    Step,
-    /// A policy says no.
-    Refused,
-    /// Whoever gives us a place to run.
-    Environment,
-    /// A remote service's, or that of whoever has credentials for it.
-    Remote,
-    /// Nobody's: the build was told to stop.
-    Cancelled,
-}
-
 impl BuildError {
     /// Whose turn it is.
     #[must_use]
@@ -460,65 +445,5 @@ impl InstructionError {
             Self::Failed { full: Some(_), .. } => Class::Environment,
             Self::Failed { .. } => Class::Step,
         }
-    }
-}
-
-impl UnpackError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Transport(error) => of_transport(error),
-            Self::Apply(error) => of_layer(error),
-            Self::Store(error) => of_store(error),
-            Self::DiffId { .. } | Self::OpaqueRoot => Class::Source,
-            Self::Read { .. } => Class::Remote,
-            Self::Io { .. } => Class::Environment,
-        }
-    }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-}
-
-fn of_store(_: &StoreError) -> Class {
-    Class::Environment
-}
-
-fn of_transport(error: &TransportError) -> Class {
-    match error.kind() {
-        transport::Kind::Image => Class::Source,
-        transport::Kind::Configuration => Class::Configuration,
-        transport::Kind::Environment => Class::Environment,
-        transport::Kind::Remote => Class::Remote,
-    }
-}
-
-/// A layer that cannot be unpacked or written is its maker's fault, unless there is no room.
-pub(crate) fn of_layer(error: &(dyn std::error::Error + 'static)) -> Class {
-    if is_full_within(error) { Class::Environment } else { Class::Source }
-}
-
-fn is_full_within(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<std::io::Error>().is_some_and(is_full) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-fn is_forbidden(error: &source::download::DownloadError) -> bool {
-    matches!(error, source::download::DownloadError::Http(http::HttpError::Forbidden { .. }))
-}
-
-fn of_source(class: source::Class) -> Class {
-    match class {
-        source::Class::Source => Class::Source,
-        source::Class::Refused => Class::Refused,
-        source::Class::Environment => Class::Environment,
-        source::Class::Service | source::Class::TimedOut => Class::Remote,
-        source::Class::Cancelled => Class::Cancelled,
     }
 }
