@@ -16,6 +16,7 @@ pub mod record;
 mod repository;
 mod run;
 pub mod site;
+mod task;
 
 pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
 pub use error::{Class, PluginError};
@@ -28,3 +29,4 @@ pub use phase::{
 pub use plugin::{Lineup, Made, Plugin, Registered, Registry, Selected, Setup, Wanted};
 pub use repository::{fetch_repository_file, file_name as repository_file_name, shown_url};
 pub use run::{Clock, Outwards, Refused, Run, Surroundings};
+pub use task::{BuildObject, Task};

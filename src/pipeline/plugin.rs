@@ -1,12 +1,13 @@
 //! Plugins, and which of them take part in a build.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use oci::Reference;
 use serde_json::{Map, Value};
 
 use crate::site::{PluginRequest, Site};
-use crate::{Class, Exit, Phase, PluginError, PostBuild, PreBuild, Publish, Source};
+use crate::{Class, Exit, Phase, PluginError, PostBuild, PreBuild, Publish, Source, Task};
 
 /// Something that looks at a build in one phase and answers what should change.
 pub trait Plugin<P: Phase>: Debug + Send + Sync {
@@ -28,6 +29,10 @@ pub struct Wanted {
     pub has_record: bool,
     /// Whether the record is to be attached to the image.
     pub pushes_record: bool,
+    /// What the build system demands.
+    pub task: Task,
+    /// The way to Koji, where the site has one.
+    pub hub: Option<Arc<dyn koji::Hub>>,
 }
 
 /// What a plugin is made of.

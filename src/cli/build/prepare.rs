@@ -70,6 +70,7 @@ impl Settings {
             names: outputs::names(arguments)?,
             has_record: arguments.record.is_some(),
             pushes_record: arguments.push_record,
+            ..Wanted::default()
         };
         Ok(Self {
             registries: registries::options(&arguments.registry, environment, &configuration.site)?,
