@@ -24,11 +24,12 @@ use std::time::Instant;
 
 use ::build::{Published, StepNetwork};
 use pipeline::record::Recorder;
-use pipeline::{Clock, Outwards, Registry, Run};
+use pipeline::{Clock, Outwards, PhaseName, Registry, Run};
 
 use crate::environment::Environment;
 use crate::failure::{self, Failure};
-use crate::progress::{Progress, Style};
+use crate::log::{self, Style};
+use crate::progress::Progress;
 use crate::registries::RegistryArguments;
 use crate::site;
 use crate::{output, session, summary};
@@ -172,7 +173,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// How progress is shown.
-    fn style(&self) -> Style {
+    pub(crate) fn style(&self) -> Style {
         if self.log.quiet { Style::Quiet } else { self.progress }
     }
 }
@@ -238,9 +239,10 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
     let configuration = site::read(arguments.config.as_deref())?;
     let settings = Settings::read(arguments, environment, &configuration)?;
     arguments.log.open(&settings.platform)?;
+    log::platform(configuration.site.platform(&settings.platform.architecture));
     let lineup = registry.choose(&configuration.site, &settings.wanted);
     let lineup = lineup.map_err(|error| failure::of_plugin(&error, None))?;
-    if arguments.style().is_for_people() {
+    if !arguments.style().is_silent() {
         configuration.notes.iter().chain(&lineup.notes).chain(&settings.notes).for_each(|note| output::note(note));
     }
     let place = arguments.store.as_deref();
@@ -269,7 +271,13 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
         write: &write,
         registries: session.transports.registries(),
     };
+    let phase = log::current_phase();
+    log::phase(PhaseName::Exit.as_str());
     let left = run.exit(published.as_ref(), outwards).map_err(|error| failure::of_plugin(&error, None));
+    if result.is_err() {
+        // Where it failed, not where it is told.
+        log::phase(&phase);
+    }
     finish(&job, result, left, published.as_ref())
 }
 
@@ -282,7 +290,7 @@ fn finish(
 ) -> Result<(), Failure> {
     let (result, left) = match (result, left) {
         (Err(failure), Err(more)) => {
-            output::note(&format!("warning: {}", more.text));
+            output::warning(&more.text);
             (Err(failure), Ok(()))
         }
         other => other,
@@ -290,8 +298,8 @@ fn finish(
     result?;
     let Some(published) = published else { return left };
     id_files::write(job, published)?;
-    if job.arguments.style().is_for_people() {
-        summary::print(&job.recorder.record(), published, job.start.elapsed());
+    if !job.arguments.style().is_silent() {
+        summary::print(job.arguments.style(), &job.recorder.record(), published, job.start.elapsed());
     }
     if !trees::take_stdout(job.arguments) {
         output::result(&published.digest.to_string());

@@ -14,6 +14,7 @@ mod failure;
 mod help;
 mod inputs;
 mod inspect;
+mod log;
 mod output;
 mod plugins;
 mod progress;
@@ -59,6 +60,18 @@ enum Command {
     Doctor(doctor::Arguments),
 }
 
+impl Command {
+    /// How it tells of itself.
+    fn style(&self) -> log::Style {
+        match self {
+            Self::Build(arguments) => arguments.style(),
+            Self::Inspect(_) | Self::Copy(_) | Self::Dockerfile(_) | Self::Plugins(_) | Self::Doctor(_) => {
+                log::Style::Plain
+            }
+        }
+    }
+}
+
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  a bug of this program
@@ -78,7 +91,7 @@ pub fn main(registry: &pipeline::Registry) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };
-    output::start_log(arguments.verbose);
+    log::start(arguments.command.style(), arguments.verbose);
     let environment = Environment::read();
     let result = match arguments.command {
         Command::Build(arguments) => build::run(&arguments, &environment, registry),

@@ -3,13 +3,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program prints")]
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use tracing_subscriber::filter::LevelFilter;
-
 use crate::failure::{Failure, Status};
+use crate::log::{self, Level};
 
 /// A result a program may read, on stdout. A reader that went away is no failure of ours.
 pub(crate) fn result(text: &str) {
@@ -49,27 +48,33 @@ impl Write for Log {
     }
 }
 
-/// A line for people, on stderr or in the log file.
-pub(crate) fn note(text: &str) {
+/// Whole lines, on stderr or in the log file.
+pub(crate) fn lines(text: &str) {
     // Nobody could be told that telling failed.
     drop(Log.write_all(format!("{text}\n").as_bytes()));
 }
 
-/// Whether people watch stderr.
-pub(crate) fn has_terminal() -> bool {
-    io::stderr().is_terminal()
+/// A line for people.
+pub(crate) fn note(text: &str) {
+    log::say(Level::Info, text);
+}
+
+/// Something somebody should know.
+pub(crate) fn warning(text: &str) {
+    log::say(Level::Warning, text);
 }
 
 /// A failure, on stderr and in the log file where there is one.
 pub(crate) fn failure(failure: &Failure) {
-    let mut text = if failure.is_drawn { failure.text.clone() } else { format!("error: {}", failure.text) };
+    let mut text = failure.text.clone();
     if let Some(help) = &failure.help {
         text = format!("{text}\nhelp: {help}");
     }
-    eprintln!("{text}");
+    let text = if failure.is_drawn { text.strip_prefix("error: ").unwrap_or(&text) } else { &text };
     if LOG.get().is_some() {
-        note(&text);
+        eprintln!("error: {text}");
     }
+    log::say(Level::Error, text);
 }
 
 /// What clap says: help and version on stdout, errors on stderr.
@@ -81,10 +86,4 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         print!("{}", error.render());
         ExitCode::SUCCESS
     }
-}
-
-pub(crate) fn start_log(is_verbose: bool) {
-    let level = if is_verbose { LevelFilter::DEBUG } else { LevelFilter::WARN };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(|| Log).with_target(is_verbose);
-    log.without_time().with_ansi(has_terminal()).init();
 }

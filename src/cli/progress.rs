@@ -5,36 +5,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use build::Event;
-use clap::ValueEnum;
 use gateway::{Exchange, What};
 use serde_json::json;
 
+use crate::log::{self, Style};
 use crate::output;
 use crate::size;
-
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Style {
-    /// One line per event
-    #[value(alias = "tty")]
-    Auto,
-    /// One line per event
-    Plain,
-    /// One JSON object per event
-    Json,
-    /// Nothing but warnings and errors
-    Quiet,
-}
-
-impl Style {
-    /// Whether somebody reads what is printed.
-    pub(crate) fn is_for_people(self) -> bool {
-        match self {
-            Self::Auto | Self::Plain => true,
-            Self::Json | Self::Quiet => false,
-        }
-    }
-}
 
 /// Listens to a build and shows it.
 #[derive(Debug)]
@@ -73,21 +49,20 @@ impl Progress {
             Style::Json => self.json(event),
             Style::Quiet => {
                 if let Event::Warning(text) = event {
-                    output::note(&format!("warning: {text}"));
+                    output::warning(text);
                 }
             }
-            Style::Auto | Style::Plain => state.plain(event),
+            Style::Auto | Style::Plain | Style::Text | Style::Osbs => state.plain(event),
         }
         state.forget(event);
     }
 
     fn json(&self, event: Event<'_>) {
-        let time = self.start.elapsed().as_secs_f64();
         let mut object = object(event);
         if let Some(fields) = object.as_object_mut() {
-            fields.insert("time".to_owned(), json!(time));
+            fields.insert("elapsed".to_owned(), json!(self.start.elapsed().as_secs_f64()));
         }
-        output::note(&object.to_string());
+        log::event(object);
     }
 }
 
@@ -165,7 +140,7 @@ impl State {
             }
             Event::Fetched { what, digest, .. } => output::note(&format!("fetched {what} ({digest})")),
             Event::Publishing { location } => output::note(&format!("writing {location}")),
-            Event::Warning(text) => output::note(&format!("warning: {text}")),
+            Event::Warning(text) => output::warning(text),
             Event::StageStarted { .. }
             | Event::Copied { .. }
             | Event::StageDone { .. }

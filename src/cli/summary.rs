@@ -5,12 +5,19 @@ use std::time::Duration;
 
 use build::Published;
 use pipeline::record::{ImageRecord, Record, StageRecord, StepRecord};
+use serde_json::json;
 
+use crate::log::{self, Style};
 use crate::{output, size};
 
 /// Prints what was built, what is in it and what took how long.
-pub(crate) fn print(record: &Record, published: &Published, took: Duration) {
+pub(crate) fn print(style: Style, record: &Record, published: &Published, took: Duration) {
+    if style == Style::Json {
+        log::event(object(record, published, took));
+        return;
+    }
     output::note("");
+    inputs(record);
     stages(&record.stages);
     if let Some(image) = &record.image {
         layers(record, image);
@@ -22,6 +29,47 @@ pub(crate) fn print(record: &Record, published: &Published, took: Duration) {
     }
     output::note(&format!("            {}", published.digest));
     output::note(&format!("  time      {}", times(record, took)));
+}
+
+/// The same for programs; the record (`--record`) has the whole of it.
+fn object(record: &Record, published: &Published, took: Duration) -> serde_json::Value {
+    let bases = record.bases.iter().map(|base| json!({"name": base.name, "location": base.location}));
+    let exchanges = record.stages.iter().flat_map(|stage| &stage.steps).flat_map(|step| &step.network);
+    json!({
+        "event": "summary",
+        "source": record.source.location,
+        "commit": record.source.commit,
+        "bases": bases.collect::<Vec<_>>(),
+        "layers": record.image.iter().flat_map(|image| &image.new).map(|layer| &layer.digest).collect::<Vec<_>>(),
+        "packages": record.packages.len(),
+        "verdicts": verdicts(record),
+        "fetched": exchanges.map(|exchange| exchange.fetched).sum::<u64>(),
+        "image": published.digest,
+        "locations": published.locations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "elapsed": took.as_secs_f64(),
+    })
+}
+
+/// How many packages there are of each verdict.
+fn verdicts(record: &Record) -> BTreeMap<&str, usize> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for package in &record.packages {
+        *counts.entry(package.verdict.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+/// What came in: the source and the images it is built on.
+fn inputs(record: &Record) {
+    let source = &record.source;
+    let commit = source.commit.as_ref().map_or_else(String::new, |commit| format!(" at {commit}"));
+    output::note(&format!("  source    {}{commit}", source.location));
+    for base in &record.bases {
+        output::note(&format!("  from      {} is {}", base.name, base.location));
+    }
+    if !source.fetched.is_empty() {
+        output::note(&format!("  fetched   {} files", source.fetched.len()));
+    }
 }
 
 fn time(milliseconds: u64) -> String {
@@ -64,11 +112,7 @@ fn packages(record: &Record) {
         output::note("  packages  not looked at (give --keys to have their signatures verified)");
         return;
     }
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for package in &record.packages {
-        *counts.entry(package.verdict.as_str()).or_default() += 1;
-    }
-    let verdicts: Vec<String> = counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    let verdicts: Vec<String> = verdicts(record).iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
     output::note(&format!("  packages  {}: {}", record.packages.len(), verdicts.join(", ")));
     for finding in record.findings.iter().filter(|finding| finding.severity == "warning") {
         output::note(&format!("            warning: {}: {}", finding.subject, finding.message));

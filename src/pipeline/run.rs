@@ -9,7 +9,7 @@ use dockerfile::Dockerfile;
 use oci::Reference;
 use source::Tree;
 use std::sync::Arc;
-use tracing::info;
+use tracing::{debug, info};
 use transport::{Location, Transports};
 
 use crate::edit::{self, RewriteError};
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
 
     fn note(&self, key: &str, reasoned: &crate::Reasoned) {
         let made = reasoned.edit.made(key, &reasoned.reason);
-        info!(plugin = key, kind = made.kind, subject = made.subject, reason = made.reason, "edit");
+        debug!(plugin = key, kind = made.kind, subject = made.subject, reason = made.reason, "edit");
         let edit = EditRecord {
             plugin: made.plugin,
             kind: made.kind.to_owned(),
@@ -261,10 +261,15 @@ impl<'a> Run<'a> {
         let span = tracing::info_span!("plugin", key = selected.key, phase = P::NAME.as_str());
         let answer = span.in_scope(|| selected.plugin.run(view));
         let took = (self.clock.0)().saturating_sub(began);
+        let milliseconds = crate::record::milliseconds(took);
+        span.in_scope(|| match &answer {
+            Ok(_) => info!(milliseconds, "done"),
+            Err(error) => info!(milliseconds, %error, "failed"),
+        });
         let run = PluginRun {
             plugin: selected.key.to_owned(),
             phase: P::NAME.as_str().to_owned(),
-            milliseconds: crate::record::milliseconds(took),
+            milliseconds,
             error: answer.as_ref().err().map(ToString::to_string),
         };
         self.recorder.change(|record| record.plugins.push(run));

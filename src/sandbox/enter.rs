@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use thiserror::Error;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::facts::{Facts, Problem, explain};
 use crate::ids::IdMaps;
@@ -147,7 +147,7 @@ fn stay_outside(facts: &Facts, options: &EnterOptions, refused: Vec<Refused>) ->
     let owned = open_all(&options.owned)?;
     let outside = Outside::start().map_err(system("start threads"))?;
     sys::set_dumpable(false).map_err(system("hide this process's memory"))?;
-    info!(rung = %Rung::None, "no isolation");
+    debug!(rung = %Rung::None, "no isolation");
     Ok(Entered {
         rung: Rung::None,
         refused,
@@ -177,7 +177,7 @@ fn enter_rung(
     let outside = Outside::start().map_err(system("start threads"))?;
     become_root(plan).map_err(lost)?;
     sys::set_dumpable(false).map_err(system("hide this process's memory"))?;
-    info!(%rung, "isolation");
+    debug!(%rung, "isolation");
     Ok(Entered { rung, refused, owned, ids: plan.ids.clone(), outside })
 }
 

@@ -14,6 +14,7 @@ mod gateway;
 mod hello;
 mod killed;
 mod language;
+mod logs;
 mod mistakes;
 mod mounts;
 mod options;

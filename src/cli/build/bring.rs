@@ -165,7 +165,7 @@ impl<'a> Bring<'a> {
         let unpacked = unpacked.map_err(|error| self.of_archive(&error, name))?;
         tracing::debug!(name, %packing, files = unpacked.files, bytes = unpacked.bytes, "context unpacked");
         for device in &unpacked.skipped_devices {
-            output::note(&format!("warning: {name}: left out the device {}", device.display()));
+            output::warning(&format!("{name}: left out the device {}", device.display()));
         }
         Ok(root)
     }

@@ -96,7 +96,7 @@ pub(super) fn before_build(job: &Job<'_>, prepared: &Prepared, resolved: &Resolv
     let source = report::Source { path: &prepared.path, text: &prepared.written };
     let count = report.findings.len();
     let lines = report::lines(&source, &report);
-    if count > 0 && job.arguments.style().is_for_people() {
+    if count > 0 && !job.arguments.style().is_silent() {
         output::note(&format!("{} (`stratum build --check` explains):", report::warnings(count)));
         lines.iter().for_each(|line| output::note(line));
     }

@@ -164,7 +164,7 @@ fn preprocessed(part: Part, fetched: &Fetched, asked: &Asked<'_>, bring: &Bring<
         return Err(refused(Status::Source, format!("cpp makes nothing of it: {}", messages.trim())));
     }
     if !messages.trim().is_empty() {
-        output::note(&format!("warning: {}: {}", part.name, messages.trim()));
+        output::warning(&format!("{}: {}", part.name, messages.trim()));
     }
     Ok(Part { text, ..part })
 }

@@ -7,7 +7,7 @@ use ::build::{Approved, Event, Image, Plan, Published, StepNetwork, Workshop};
 use gateway::Gateway;
 use pipeline::record::{Executed, Recorder};
 use pipeline::site::ExpiredKeyPolicy;
-use pipeline::{Order, Run, SourceFact, Surroundings};
+use pipeline::{Order, PhaseName, Run, SourceFact, Surroundings};
 use proof::Report;
 use rpm::signature::ExpiredKeys;
 use sandbox::Rung;
@@ -22,7 +22,7 @@ use crate::failure::{self, Failure, Status};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::site::Configuration;
-use crate::{examine, output, registries};
+use crate::{examine, log, output, registries};
 
 /// Everything a build is made with.
 pub(super) struct Job<'a> {
@@ -39,10 +39,11 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     /// All phases but the exit phase. `published` is set as soon as the image has its names.
     pub(super) fn build(&self, run: &mut Run<'_>, published: &mut Option<Published>) -> Result<(), Failure> {
+        log::phase(PhaseName::Source.as_str());
         containerfile::check_stdin(&self.arguments.file, &self.arguments.source)?;
         let http = http::Client::new(&self.session.http).map_err(|error| Failure::of(Status::Usage, &error))?;
         let outside = self.session.entered.outside();
-        let bring = Bring::new(self.session, self.environment, &http, self.arguments.style().is_for_people());
+        let bring = Bring::new(self.session, self.environment, &http, !self.arguments.style().is_silent());
         let fetched = outside.run(|| fetch::fetch(&bring, &self.arguments.source));
         let built = fetched.and_then(|fetched| self.build_from(&fetched, run, &bring, published));
         // These files are the user's, so root inside could not remove them with the rest.
@@ -96,7 +97,7 @@ impl Job<'_> {
     }
 
     fn say_rung(&self) {
-        if !self.arguments.style().is_for_people() {
+        if self.arguments.style().is_silent() {
             return;
         }
         let entered = &self.session.entered;
@@ -130,6 +131,7 @@ impl Job<'_> {
         prepared: &mut Prepared,
         http: &http::Client,
     ) -> Result<(), Failure> {
+        log::phase(PhaseName::PreBuild.as_str());
         let context = match &prepared.request.context {
             ::build::Context::Tree(tree) => Some(Arc::clone(tree)),
             ::build::Context::Absent => None,
@@ -151,12 +153,13 @@ impl Job<'_> {
     /// What plugins changed, and what they are not content with.
     fn say_edits(&self) {
         let record = self.recorder.record();
-        if self.arguments.style().is_for_people() && !self.arguments.dry_run {
+        if !self.arguments.style().is_silent() && !self.arguments.dry_run {
             for edit in &record.edits {
-                output::note(&format!("{}: {} {}: {}", edit.plugin, edit.kind, edit.subject, edit.reason));
+                let text = format!("{} {}: {}", edit.kind, edit.subject, edit.reason);
+                log::say_of(&edit.plugin, &text);
             }
         }
-        record.warnings.iter().for_each(|warning| output::note(&format!("warning: {warning}")));
+        record.warnings.iter().for_each(|warning| output::warning(warning));
     }
 
     fn execute(
@@ -166,6 +169,7 @@ impl Job<'_> {
         (gateway, http): (Option<&Gateway>, &http::Client),
         published: &mut Option<Published>,
     ) -> Result<(), Failure> {
+        log::phase("build");
         let request = &prepared.request;
         let drawn = |error: &::build::BuildError| failure::of_build(error, &prepared.path, &request.dockerfile.text);
         let observer = |event: Event<'_>| {
@@ -207,7 +211,9 @@ impl Job<'_> {
         let image = ::build::build(workshop, &resolved).map_err(|error| drawn(&error))?;
         self.recorder.change(|record| recording::image(record.image.get_or_insert_default(), &image));
         let digest = image.digest();
+        log::phase(PhaseName::PostBuild.as_str());
         let approved = self.gate(run, image)?;
+        log::phase(PhaseName::Publish.as_str());
         let orders = run.publish(&digest, &outputs).map_err(|error| failure::of_plugin(&error, None))?;
         if orders.contains(&Order::Push) {
             trees::write(self, &approved, &trees, &drawn)?;

@@ -121,7 +121,7 @@ fn local(
         }
         unpacked
     })?;
-    if !job.arguments.style().is_for_people() {
+    if job.arguments.style().is_silent() {
         return Ok(());
     }
     if owners == Owners::Dropped {

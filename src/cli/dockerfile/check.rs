@@ -101,7 +101,7 @@ pub(crate) fn check(wanted: &Wanted<'_>, environment: &Environment) -> Result<()
         Format::Sarif => output::result(&super::sarif::log(&source, &outcome).to_string()),
     }
     for name in outcome.report.options.unknown() {
-        output::note(&format!("warning: {shown}: directive check: there is no rule {name}"));
+        output::warning(&format!("{shown}: directive check: there is no rule {name}"));
     }
     if let Some(error) = &outcome.error {
         return Err(diagnostic::failure(Status::Source, error, &shown, &text));
