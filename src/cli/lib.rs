@@ -15,6 +15,7 @@ mod help;
 mod inputs;
 mod inspect;
 mod log;
+mod migrate;
 mod output;
 mod plugins;
 mod progress;
@@ -58,6 +59,9 @@ enum Command {
     Plugins(plugins::Arguments),
     /// Say which isolation is possible here, why not better, and what to ask for
     Doctor(doctor::Arguments),
+    /// Say what carries over from another builder's configuration
+    #[command(subcommand)]
+    Migrate(migrate::Command),
 }
 
 impl Command {
@@ -65,9 +69,12 @@ impl Command {
     fn style(&self) -> log::Style {
         match self {
             Self::Build(arguments) => arguments.style(),
-            Self::Inspect(_) | Self::Copy(_) | Self::Dockerfile(_) | Self::Plugins(_) | Self::Doctor(_) => {
-                log::Style::Plain
-            }
+            Self::Inspect(_)
+            | Self::Copy(_)
+            | Self::Dockerfile(_)
+            | Self::Plugins(_)
+            | Self::Doctor(_)
+            | Self::Migrate(_) => log::Style::Plain,
         }
     }
 }
@@ -100,6 +107,7 @@ pub fn main(registry: &pipeline::Registry) -> ExitCode {
         Command::Dockerfile(command) => dockerfile::run(&command, &environment),
         Command::Plugins(arguments) => plugins::run(&arguments, registry),
         Command::Doctor(arguments) => doctor::run(&arguments, &environment),
+        Command::Migrate(command) => migrate::run(&command, registry),
     };
     match result {
         Ok(()) => ExitCode::from(Status::Done as u8),

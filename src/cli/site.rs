@@ -8,6 +8,9 @@ use pipeline::site::Site;
 use crate::failure::{Failure, Status};
 use crate::{diagnostic, inputs};
 
+/// Of a key that is read and checked, and nothing more.
+const UNUSED: &str = "read, but not used yet";
+
 /// What a site configures; nothing where no file was given.
 #[derive(Debug, Default)]
 pub(crate) struct Configuration {
@@ -18,7 +21,18 @@ pub(crate) struct Configuration {
     /// What that means.
     pub(crate) site: Site,
     /// Keys that mean nothing here.
+    pub(crate) notices: Vec<Notice>,
+    /// The same as lines of a log.
     pub(crate) notes: Vec<String>,
+}
+
+/// A key that means nothing here, and why.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    /// Its path.
+    pub(crate) key: String,
+    /// Why, or what was probably meant.
+    pub(crate) text: String,
 }
 
 /// Reads the file, if one was given.
@@ -28,10 +42,14 @@ pub(crate) fn read(path: Option<&Path>) -> Result<Configuration, Failure> {
     let shown = path.display().to_string();
     match Site::parse(path, &bytes) {
         Ok((site, notes)) => {
-            let note = |note: pipeline::site::Note| format!("{shown}:{}: {}: {}", note.line, note.key, note.text);
-            let unused = unused(&site).into_iter().map(|key| format!("{shown}: {key}: read, but not used yet"));
-            let notes = notes.into_iter().map(note).chain(unused).collect();
-            Ok(Configuration { path: Some(shown), bytes, site, notes })
+            let note = |note: &pipeline::site::Note| format!("{shown}:{}: {}: {}", note.line, note.key, note.text);
+            let unused = unused(&site);
+            let unused_notes = unused.iter().map(|key| format!("{shown}: {key}: {UNUSED}"));
+            let all = notes.iter().map(note).chain(unused_notes).collect();
+            let notices = notes.into_iter().map(|note| Notice { key: note.key, text: note.text });
+            let unused = unused.into_iter().map(|key| Notice { key: key.to_owned(), text: UNUSED.to_owned() });
+            let notices = notices.chain(unused).collect();
+            Ok(Configuration { path: Some(shown), bytes, site, notices, notes: all })
         }
         Err(error) => {
             let text = String::from_utf8_lossy(&bytes);

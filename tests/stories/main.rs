@@ -9,6 +9,7 @@
 )]
 
 mod contexts;
+mod deploy;
 mod files;
 mod gateway;
 mod hello;
