@@ -2,36 +2,46 @@
 //!
 //! Reads the labels of the Dockerfile and of the parent, `--label`, the site's `image_labels`, `image_equal_labels` and
 //! `image_label_info_url_format`, the source. Returns one LABEL instruction for the end of the Dockerfile, and all
-//! labels the image will have. What is known of the build beats the site, the site beats the Dockerfile, that beats
-//! the parent; only two labels are the Dockerfile's where it has them, `distribution-scope` and
-//! `com.redhat.license_terms`. What the Dockerfile says already is not repeated. Fails the build when the URL's format
-//! names a label that is not there.
+//! labels the image will have. What is known of the build beats the site, the site beats the argument `labels` and the
+//! release that is demanded, those beat the Dockerfile, that beats the parent; only two labels are the Dockerfile's where
+//! it has them, `distribution-scope` and `com.redhat.license_terms`. What the Dockerfile says already is not repeated.
+//! Fails the build when the URL's format names a label that is not there.
+
+mod options;
 
 use pipeline::site::Site;
 use pipeline::{Changes, Class, Edit, Fact, Made, Plugin, PluginError, PreBuild, PreBuildView, Reasoned, Setup};
 
-use crate::labels::{self, ALIASES, Labels};
+use crate::labels::{self, Labels};
+
+pub(crate) use options::Options;
 
 /// Labels of every build that are added by themselves.
 const AUTOMATIC: [&str; 4] = ["architecture", "build-date", "vcs-ref", "vcs-type"];
-/// Labels with which a Dockerfile has the last word.
-const OF_THE_DOCKERFILE: [&str; 2] = ["distribution-scope", "com.redhat.license_terms"];
 /// Labels that name a build: to replace those of the Dockerfile surprises.
 const OF_THE_BUILD: [&str; 3] = ["name", "version", "release"];
 
 #[derive(Debug)]
 struct AddLabels {
     rules: Rules,
-    /// The labels known of a build that are wanted.
-    automatic: Vec<String>,
+    options: Options,
 }
 
-/// What the site says about labels.
+/// What the site and the plugin's arguments say about labels.
 #[derive(Clone, Debug, Default)]
 struct Rules {
+    /// Of the site.
     labels: Labels,
+    /// Of one build.
+    demanded: Labels,
     equal: Vec<Vec<String>>,
     url_format: Option<String>,
+    /// Old name and new name.
+    aliases: Vec<(String, String)>,
+    /// Labels with which the Dockerfile has the last word.
+    of_the_dockerfile: Vec<String>,
+    /// Labels with which the parent has it, where the Dockerfile says nothing.
+    of_the_parent: Vec<String>,
 }
 
 /// What is there before.
@@ -48,11 +58,16 @@ pub struct Before {
 }
 
 impl Rules {
-    fn of(site: &Site) -> Self {
+    fn of(site: &Site, options: &Options) -> Self {
+        let equal = Some(&site.image_equal_labels).filter(|groups| !groups.is_empty());
         Self {
             labels: site.image_labels.clone(),
-            equal: site.image_equal_labels.clone(),
-            url_format: site.image_label_info_url_format.clone(),
+            demanded: options.labels.clone(),
+            equal: equal.unwrap_or(&options.equal).clone(),
+            url_format: site.image_label_info_url_format.clone().or_else(|| options.url_format.clone()),
+            aliases: options.aliases.clone(),
+            of_the_dockerfile: options.of_the_dockerfile.clone(),
+            of_the_parent: options.of_the_parent.clone(),
         }
     }
 }
@@ -65,14 +80,14 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
     if setup.args.is_none() && !acts(setup.site) {
         return Ok(None);
     }
-    let rules = Rules::of(setup.site);
-    let automatic = setup.texts("auto_labels")?.unwrap_or_else(|| AUTOMATIC.map(str::to_owned).to_vec());
-    Ok(Some(Box::new(AddLabels { rules, automatic })))
+    let options = Options::read(setup.args, setup.wanted.task.release.as_deref())?;
+    let rules = Rules::of(setup.site, &options);
+    Ok(Some(Box::new(AddLabels { rules, options })))
 }
 
 impl Plugin<PreBuild> for AddLabels {
     fn run(&self, view: &PreBuildView<'_>) -> Result<Changes, PluginError> {
-        let (automatic, mut warnings) = automatic(&self.automatic, &Known::of(view));
+        let (automatic, mut warnings) = automatic(&self.options.automatic, &Known::of(view));
         let before = Before {
             parent: view.parent_config().map(|config| config.config.labels.clone()).unwrap_or_default(),
             written: view.written_labels()?,
@@ -93,14 +108,14 @@ fn edit(added: Labels) -> Option<Reasoned> {
     (!added.is_empty()).then(|| Reasoned { edit: Edit::Labels(added.into_iter().collect()), reason })
 }
 
-/// The labels to add and the edit that adds them; `names` are those known of the build that are wanted.
+/// The labels to add and the edit that adds them.
 pub(crate) fn decided(
     site: &Site,
-    (known, names): (&Known, &[String]),
+    (known, options): (&Known, &Options),
     before: Before,
 ) -> Result<(Labels, Option<Reasoned>), PluginError> {
-    let before = Before { automatic: automatic(names, known).0, ..before };
-    let added = decide(&Rules::of(site), &before)?;
+    let before = Before { automatic: automatic(&options.automatic, known).0, ..before };
+    let added = decide(&Rules::of(site, options), &before)?;
     Ok((added.clone(), edit(added)))
 }
 
@@ -138,6 +153,11 @@ fn automatic(names: &[String], known: &Known) -> (Labels, Vec<String>) {
             "vcs-ref" => known.commit.clone(),
             "vcs-type" => known.commit.as_ref().map(|_| "git".to_owned()),
             "vcs-url" => known.uri.clone(),
+            "com.redhat.build-host" => {
+                warnings
+                    .push(format!("the label {name} is not set: no docker daemon builds, whose host it could name"));
+                None
+            }
             _ => {
                 warnings.push(format!("nothing is known that the label {name} could say"));
                 None
@@ -150,29 +170,33 @@ fn automatic(names: &[String], known: &Known) -> (Labels, Vec<String>) {
 
 /// Labels that name the build and that the site replaces.
 fn replaced(rules: &Rules, before: &Before) -> Vec<String> {
-    let warning = |name: &str| {
-        let (site, written) = (rules.labels.get(name)?, before.written.get(name)?);
-        (site != written).then(|| {
-            format!(
-                "the label {name} is {site}, as the site's image_labels say; the Dockerfile's {written} has no effect"
-            )
+    let warning = |name: &str, others: &Labels, whose: &str| {
+        let (site, other) = (rules.labels.get(name)?, others.get(name)?);
+        (site != other).then(|| {
+            format!("the label {name} is {site}, as the site's image_labels say; {whose} {other} has no effect")
         })
     };
-    OF_THE_BUILD.into_iter().filter_map(warning).collect()
+    let both = |name| {
+        let demanded = warning(name, &rules.demanded, "the build's");
+        [warning(name, &before.written, "the Dockerfile's"), demanded]
+    };
+    OF_THE_BUILD.into_iter().flat_map(both).flatten().collect()
 }
 
 /// The labels to add.
 fn decide(rules: &Rules, before: &Before) -> Result<Labels, PluginError> {
-    let mut added = union(&[&rules.labels, &before.automatic]);
+    let mut added = union(&[&rules.demanded, &rules.labels, &before.automatic]);
     let explicit = union(&[&before.written, &added, &before.demanded]);
-    added.extend(aliases(&before.parent, &explicit));
+    added.extend(aliases(&rules.aliases, &before.parent, &explicit));
     added.extend(equal(&rules.equal, &before.parent, &explicit));
     if let Some(format) = &rules.url_format {
         let all = union(&[&before.parent, &before.written, &added, &before.demanded]);
         added.insert("url".to_owned(), labels::fill(format, &all, Class::Configuration)?);
     }
     added.retain(|name, value| {
-        let stays = OF_THE_DOCKERFILE.contains(&name.as_str()) && before.written.contains_key(name);
+        let written = before.written.contains_key(name);
+        let of_the_parent = !written && rules.of_the_parent.contains(name) && before.parent.contains_key(name);
+        let stays = (written && rules.of_the_dockerfile.contains(name)) || of_the_parent;
         !stays && before.written.get(name) != Some(value) && !before.demanded.contains_key(name)
     });
     Ok(added)
@@ -182,16 +206,21 @@ fn decide(rules: &Rules, before: &Before) -> Result<Labels, PluginError> {
 ///
 /// The new name gets what the old one says if it is missing, or if only the old one was said here; else the old name
 /// gets what the new one says.
-fn aliases(parent: &Labels, explicit: &Labels) -> Labels {
-    let all = union(&[parent, explicit]);
+fn aliases(names: &[(String, String)], parent: &Labels, explicit: &Labels) -> Labels {
+    let mut all = union(&[parent, explicit]);
     let mut added = Labels::new();
-    for (new, old) in ALIASES {
-        let Some(old_value) = all.get(old) else { continue };
+    for (old, new) in names {
+        let Some(old_value) = all.get(old).cloned() else { continue };
         let is_older = explicit.contains_key(old) && !explicit.contains_key(new);
-        match all.get(new) {
+        match all.get(new).cloned() {
             Some(new_value) if new_value == old_value => {}
-            Some(new_value) if !is_older => drop(added.insert(old.to_owned(), new_value.clone())),
-            Some(_) | None => drop(added.insert(new.to_owned(), old_value.clone())),
+            Some(new_value) if !is_older => drop(added.insert(old.clone(), new_value)),
+            Some(_) => {
+                // Of several old names the first counts.
+                all.insert(new.clone(), old_value.clone());
+                added.insert(new.clone(), old_value);
+            }
+            None => drop(added.insert(new.clone(), old_value)),
         }
     }
     added
@@ -223,117 +252,4 @@ fn union(layers: &[&Labels]) -> Labels {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::labels::of;
-
-    type Pairs<'a> = &'a [(&'a str, &'a str)];
-
-    #[track_caller]
-    fn check(site: Pairs<'_>, parent: Pairs<'_>, written: Pairs<'_>, expected: Pairs<'_>) {
-        let rules = Rules { labels: of(site), ..Rules::default() };
-        let before = Before { parent: of(parent), written: of(written), ..Before::default() };
-        assert_eq!(decide(&rules, &before).unwrap(), of(expected));
-    }
-
-    #[test]
-    fn the_site_beats_the_dockerfile_but_for_the_scope() {
-        let site = [("distribution-scope", "public"), ("vendor", "corp")];
-        check(&site, &[], &[("distribution-scope", "private"), ("vendor", "me")], &[("vendor", "corp")]);
-        check(&site, &[("distribution-scope", "private")], &[], &site);
-        check(&[("release", "6")], &[], &[("release", "5")], &[("release", "6")]);
-    }
-
-    #[test]
-    fn what_the_dockerfile_says_is_not_repeated() {
-        check(&[("vendor", "corp")], &[], &[("vendor", "corp")], &[]);
-        check(&[], &[], &[("name", "n"), ("version", "1")], &[]);
-        check(&[("vendor", "corp")], &[("vendor", "corp")], &[], &[("vendor", "corp")]);
-    }
-
-    #[test]
-    fn an_old_name_gives_the_new_one_its_value() {
-        check(&[], &[], &[("Name", "n")], &[("name", "n")]);
-        check(&[], &[("Name", "n")], &[], &[("name", "n")]);
-        check(&[], &[("name", "basename"), ("Name", "basename")], &[("Name", "old")], &[("name", "old")]);
-        check(&[], &[("name", "base")], &[("Name", "old")], &[("name", "old")]);
-    }
-
-    #[test]
-    fn where_both_names_differ_the_new_one_wins() {
-        check(&[], &[], &[("Name", "old"), ("name", "new")], &[("Name", "new")]);
-        check(&[], &[("Name", "old"), ("name", "new")], &[], &[("Name", "new")]);
-        check(&[], &[("Name", "old")], &[("name", "new")], &[("Name", "new")]);
-        check(&[("name", "site")], &[], &[("Name", "old")], &[("name", "site"), ("Name", "site")]);
-        check(&[], &[], &[("Name", "same"), ("name", "same")], &[]);
-    }
-
-    #[test]
-    fn what_is_known_of_the_build_beats_the_site() {
-        let rules = Rules { labels: of(&[("architecture", "any")]), ..Rules::default() };
-        let before = Before { automatic: of(&[("architecture", "x86_64")]), ..Before::default() };
-        assert_eq!(decide(&rules, &before).unwrap(), of(&[("architecture", "x86_64")]));
-    }
-
-    #[test]
-    fn what_is_demanded_is_the_builds_to_add_and_gives_its_aliases() {
-        let rules = Rules { labels: of(&[("vendor", "corp")]), ..Rules::default() };
-        let before = Before { demanded: of(&[("vendor", "me"), ("Release", "7")]), ..Before::default() };
-        assert_eq!(decide(&rules, &before).unwrap(), of(&[("release", "7")]));
-    }
-
-    #[test]
-    fn the_url_is_made_of_other_labels_aliases_too() {
-        let rules = Rules { url_format: Some("https://c.example/{name}-{version}".to_owned()), ..Rules::default() };
-        let before = Before { written: of(&[("Name", "n"), ("version", "1")]), ..Before::default() };
-        assert_eq!(decide(&rules, &before).unwrap(), of(&[("name", "n"), ("url", "https://c.example/n-1")]));
-        let error = decide(&rules, &Before::default()).unwrap_err();
-        assert_eq!(error.text, "`https://c.example/{name}-{version}`: the image has no label name");
-    }
-
-    #[test]
-    fn equal_labels_get_the_value_of_the_first_that_is_ours_else_of_the_first_inherited() {
-        let rules = Rules { equal: vec![vec!["description".into(), "summary".into()]], ..Rules::default() };
-        let decided = |parent: Pairs<'_>, written: Pairs<'_>| {
-            let before = Before { parent: of(parent), written: of(written), ..Before::default() };
-            decide(&rules, &before).unwrap()
-        };
-        assert_eq!(decided(&[], &[("summary", "s")]), of(&[("description", "s")]));
-        assert_eq!(decided(&[("description", "s")], &[("summary", "s")]), of(&[]));
-        assert_eq!(decided(&[("description", "p")], &[("summary", "s")]), of(&[("description", "s")]));
-        assert_eq!(decided(&[("description", "p")], &[]), of(&[("summary", "p")]));
-        assert_eq!(decided(&[("description", "p"), ("summary", "q")], &[]), of(&[]));
-        assert_eq!(decided(&[], &[]), of(&[]));
-    }
-
-    #[test]
-    fn a_build_knows_its_platform_time_and_commit() {
-        let names = ["architecture", "build-date", "vcs-ref", "vcs-type", "vcs-url", "nosuch"].map(str::to_owned);
-        let known = Known {
-            platform: "aarch64".to_owned(),
-            epoch: 1_767_323_045,
-            commit: Some("0123".to_owned()),
-            uri: Some("https://git.example/r.git".to_owned()),
-        };
-        let expected = of(&[
-            ("architecture", "aarch64"),
-            ("build-date", "2026-01-02T03:04:05Z"),
-            ("vcs-ref", "0123"),
-            ("vcs-type", "git"),
-            ("vcs-url", "https://git.example/r.git"),
-        ]);
-        let warnings = vec!["nothing is known that the label nosuch could say".to_owned()];
-        assert_eq!(automatic(&names, &known), (expected, warnings));
-        let (labels, _) = automatic(&names, &Known::default());
-        assert!(!labels.contains_key("vcs-type"));
-    }
-
-    #[test]
-    fn a_release_that_the_site_replaces_is_mentioned() {
-        let rules = Rules { labels: of(&[("release", "6"), ("version", "1"), ("vendor", "corp")]), ..Rules::default() };
-        let written = of(&[("release", "5"), ("version", "1"), ("vendor", "me")]);
-        let warnings = replaced(&rules, &Before { written, ..Before::default() });
-        let expected = "the label release is 6, as the site's image_labels say; the Dockerfile's 5 has no effect";
-        assert_eq!(warnings, [expected]);
-    }
-}
+mod tests;

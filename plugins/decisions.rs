@@ -3,20 +3,19 @@
 //! For comparing this program with others: no registry, context or clock is asked, texts come in and out, and the
 //! decisions are those functions of the plugins and of the pipeline that a build runs.
 
+pub mod publish;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use dockerfile::{Base, Dockerfile, Origin};
 use oci::{ImageName, Platform, Reference};
 use pipeline::site::Site;
-use pipeline::{Class, PluginError, Reasoned, Tags};
-use serde_json::Value;
+use pipeline::{Class, PluginError, Reasoned};
 
 use crate::check_base_image::{self, Rules};
-use crate::{add_buildargs_in_dockerfile, add_dockerfile, add_labels_in_dockerfile, change_from_in_dockerfile};
+use crate::{add_buildargs_in_dockerfile, add_dockerfile, change_from_in_dockerfile};
 use crate::{container_yaml, distribution_scope, labels, tag_from_config};
-
-pub use crate::add_labels_in_dockerfile::{Before, Known};
 
 /// An image that a stage is built on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,20 +86,6 @@ pub fn with_arguments(text: &str, names: &[&str]) -> Result<String, PluginError>
     rewritten(text, &edit.into_iter().collect::<Vec<_>>())
 }
 
-/// The labels that add_labels_in_dockerfile adds, and the Dockerfile with them.
-///
-/// # Errors
-/// As add_labels_in_dockerfile; [`Class::Source`] for what is no Dockerfile.
-pub fn with_labels(
-    text: &str,
-    site: &Site,
-    (known, automatic): (&Known, &[String]),
-    before: Before,
-) -> Result<(BTreeMap<String, String>, String), PluginError> {
-    let (added, edit) = add_labels_in_dockerfile::decided(site, (known, automatic), before)?;
-    Ok((added, rewritten(text, &edit.into_iter().collect::<Vec<_>>())?))
-}
-
 /// A repository inside an organization, as check_base_image and tag_from_config move it there.
 #[must_use]
 pub fn enclosed(name: &ImageName, organization: &str) -> ImageName {
@@ -138,14 +123,6 @@ pub fn additional_tags(file: Option<&str>, yaml: Option<Vec<String>>) -> (Vec<St
     tag_from_config::additional(file, yaml)
 }
 
-/// The names of an image, as tag_from_config makes them; `suffixes` is its argument of older lists.
-///
-/// # Errors
-/// As tag_from_config.
-pub fn tags(site: &Site, labels: &BTreeMap<String, String>, suffixes: &Value) -> Result<Tags, PluginError> {
-    tag_from_config::decided(site, labels, suffixes)
-}
-
 /// The file that add_dockerfile puts into the image: its path there.
 ///
 /// # Errors
@@ -171,33 +148,19 @@ pub fn platforms(own: &Platform, yaml: &str, site: &Site) -> Result<Vec<String>,
     check_base_image::wanted(&own.architecture, &container_yaml::parse(yaml)?, site)
 }
 
-/// The labels that the last stage of a Dockerfile sets, without those it inherits.
-///
-/// # Errors
-/// [`Class::Source`] for what is no Dockerfile.
-pub fn written_labels(text: &str) -> Result<BTreeMap<String, String>, PluginError> {
-    let file = parse(text)?;
-    let stages = dockerfile::stages(&file).map_err(|error| PluginError::of(Class::Source, &error))?;
-    let steps = stages.stages.last().map_or(&[][..], |stage| stage.instructions);
-    let mut labels = BTreeMap::new();
-    for step in steps {
-        let dockerfile::Kind::Label(pairs) = &step.kind else { continue };
-        for pair in pairs {
-            let word = |word: &dockerfile::Word| dockerfile::expand::word(&word.raw, file.escape(), &|_| None);
-            let failed = |error| PluginError::of(Class::Source, &error);
-            let (key, value) = (word(&pair.key).map_err(failed)?, word(&pair.value).map_err(failed)?);
-            labels.insert(key, value);
-        }
-    }
-    Ok(labels)
-}
-
-/// The instructions of a Dockerfile on one line each: names in upper case, continuations joined, no comments.
+/// The instructions of a Dockerfile on one line each: names in upper case, continuations joined, no comments, the labels of
+/// one instruction sorted, whose order says nothing.
 ///
 /// # Errors
 /// [`Class::Source`] for what is no Dockerfile.
 pub fn instructions(text: &str) -> Result<Vec<String>, PluginError> {
     let line = |step: &dockerfile::Instruction| {
+        if let dockerfile::Kind::Label(pairs) = &step.kind {
+            let mut pairs: Vec<String> =
+                pairs.iter().map(|pair| format!("{}={}", pair.key.raw, pair.value.raw)).collect();
+            pairs.sort();
+            return format!("LABEL {}", pairs.join(" "));
+        }
         let is_from = step.keyword == dockerfile::Keyword::From;
         let words = step.line.split_whitespace().skip(1).map(|word| if is_from && word == "as" { "AS" } else { word });
         std::iter::once(step.keyword.name()).chain(words).collect::<Vec<_>>().join(" ")

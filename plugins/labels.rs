@@ -8,7 +8,7 @@ use pipeline::{Class, PluginError, PreBuildView};
 pub(crate) type Labels = BTreeMap<String, String>;
 
 /// New names, and the old ones that still count.
-pub(crate) const ALIASES: [(&str, &str); 10] = [
+pub(crate) const ALIASES: [(&str, &str); 11] = [
     ("name", "Name"),
     ("com.redhat.component", "BZComponent"),
     ("version", "Version"),
@@ -16,6 +16,7 @@ pub(crate) const ALIASES: [(&str, &str); 10] = [
     ("architecture", "Architecture"),
     ("vendor", "Vendor"),
     ("authoritative-source-url", "Authoritative_Registry"),
+    ("com.redhat.build-host", "Build_Host"),
     ("run", "RUN"),
     ("install", "INSTALL"),
     ("uninstall", "UNINSTALL"),

@@ -7,19 +7,25 @@ mod add_buildargs_in_dockerfile;
 mod add_dockerfile;
 mod add_labels_in_dockerfile;
 mod all_rpm_packages;
+mod arguments;
 mod attach_record;
 mod change_from_in_dockerfile;
 mod check_base_image;
+mod check_image_size;
 mod check_signatures;
 mod container_yaml;
 pub mod decisions;
 mod distgit_fetch_artefacts;
 mod distribution_scope;
+mod group_manifests;
 mod inject_yum_repos;
 mod labels;
+mod obsolete;
+mod push_floating_tags;
 mod store_metadata;
 mod tag_and_push;
 mod tag_from_config;
+mod verify_media;
 
 use pipeline::{Registered, Registry};
 
@@ -53,15 +59,16 @@ pub fn registry() -> Registry {
                 always: true,
                 make: check_signatures::make,
             },
+            Registered {
+                key: "check_image_size",
+                also: &[],
+                text: "Refuses an image whose layers are larger than the site allows.",
+                acts: "where the site has `image_size_limit`",
+                always: true,
+                make: check_image_size::make,
+            },
         ],
-        publish: vec![Registered {
-            key: "tag_and_push",
-            also: &[],
-            text: "Gives the image its names where it was written to.",
-            acts: "always",
-            always: true,
-            make: tag_and_push::make,
-        }],
+        publish: publish(),
         exit: vec![
             Registered {
                 key: "store_metadata",
@@ -80,7 +87,46 @@ pub fn registry() -> Registry {
                 make: attach_record::make,
             },
         ],
+        absent: obsolete::ABSENT,
+        arguments: arguments::ARGUMENTS,
     }
+}
+
+fn publish() -> Vec<Registered<pipeline::Publish>> {
+    vec![
+        Registered {
+            key: "tag_and_push",
+            also: &[],
+            text: "Gives the image its names where it was written to, but for those that move with every build.",
+            acts: "always",
+            always: true,
+            make: tag_and_push::make,
+        },
+        Registered {
+            key: "group_manifests",
+            also: &[],
+            text: "Puts an index of the images of all platforms under the image's names, once all are there.",
+            acts: "where the build is for several platforms, or `group_manifests` is true",
+            always: true,
+            make: group_manifests::make,
+        },
+        Registered {
+            key: "verify_media",
+            also: &[],
+            text: "Asks the registry which media types it has for the image's name, and compares.",
+            acts: "where the site has `registry.expected_media_types`",
+            always: false,
+            make: verify_media::make,
+        },
+        Registered {
+            key: "push_floating_tags",
+            also: &[],
+            text: "Moves the names that move with every build, last of all.",
+            acts: "always",
+            always: true,
+            make: push_floating_tags::make,
+        },
+    ]
 }
 
 fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
@@ -137,7 +183,7 @@ fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
         ),
         plugin(
             "tag_from_config",
-            &[],
+            &["tag_by_labels"],
             "Names the image by its labels, additional-tags and container.yaml.",
             "where the site has `registry` and no name was given with -t",
             tag_from_config::make,
@@ -182,7 +228,7 @@ mod tests {
         let none: [&str; 0] = [];
         assert_eq!((keys(&chosen.source), keys(&chosen.pre_build)), (none.to_vec(), none.to_vec()));
         assert_eq!((keys(&chosen.post_build), keys(&chosen.exit)), (none.to_vec(), none.to_vec()));
-        assert_eq!(keys(&chosen.publish), ["tag_and_push"]);
+        assert_eq!(keys(&chosen.publish), ["tag_and_push", "group_manifests", "push_floating_tags"]);
     }
 
     const SITE: &str = "version: 1
@@ -223,7 +269,7 @@ record: {path: /r.json, push: true}
     fn no_list_leaves_out_the_gate() {
         let chosen = lineup(&format!("{SITE}plugins: {{postbuild: [], exit: [], publish: []}}\n"), &Wanted::default());
         assert_eq!(keys(&chosen.post_build), ["all_rpm_packages", "check_signatures"]);
-        assert_eq!((keys(&chosen.publish).len(), keys(&chosen.exit).len()), (1, 2));
+        assert_eq!((keys(&chosen.publish).len(), keys(&chosen.exit).len()), (3, 2));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `store_metadata`: the record of the build, as a file.
 //!
-//! Reads the record. Writes it where --record and the site's `record.path` say, as the user. Fails the build when it
+//! Reads the record. Writes it where --record, the site's `record.path` and the argument `file_path` say, as the user. Fails the build when it
 //! cannot be written; one file that fails does not keep it from the other.
 
 use std::collections::BTreeSet;
@@ -12,18 +12,24 @@ use pipeline::{Class, Exit, ExitView, Made, Plugin, PluginError, Setup};
 #[derive(Debug)]
 struct StoreMetadata {
     path: Option<PathBuf>,
+    /// The argument `file_path` of `store_logs_to_file`.
+    file_path: Option<PathBuf>,
 }
 
 pub(crate) fn make(setup: &Setup<'_>) -> Made<Exit> {
     let path = setup.site.record.path.clone();
-    let acts = setup.wanted.has_record || path.is_some();
-    Ok(if acts { Some(Box::new(StoreMetadata { path })) } else { None })
+    let file_path = setup.text("file_path")?.map(PathBuf::from);
+    let acts = setup.wanted.has_record || path.is_some() || file_path.is_some();
+    Ok(if acts { Some(Box::new(StoreMetadata { path, file_path })) } else { None })
 }
 
 impl Plugin<Exit> for StoreMetadata {
     fn run(&self, view: &ExitView<'_>) -> Result<(), PluginError> {
         let bytes = text(view.record)?;
-        let paths: BTreeSet<&Path> = view.record_path.into_iter().chain(self.path.as_deref()).collect();
+        let paths: BTreeSet<&Path> = {
+            let configured = [self.path.as_deref(), self.file_path.as_deref()];
+            view.record_path.into_iter().chain(configured.into_iter().flatten()).collect()
+        };
         let mut done = Ok(());
         for path in paths {
             let written = (view.write)(path, &bytes).map_err(|error| {

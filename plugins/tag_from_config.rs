@@ -1,18 +1,22 @@
 //! `tag_from_config`: which names the image gets.
 //!
 //! Reads the labels name, version and release, the file `additional-tags`, `tags` of container.yaml, the site's
-//! registry and organization, and the argument `tag_suffixes` of older lists, which replaces the usual tags. Returns
-//! the names: unique, primary, floating. Fails the build when a label that a tag is made of is missing.
+//! registry and organization, what the build system demands (the unique tag, scratch, isolated, tags, platforms), which
+//! arguments of the same names can say too, and the argument `tag_suffixes` of older lists, which replaces the usual tags. Returns the names: unique, primary, floating;
+//! where the image is one of several platforms, those are an index's and the image has one of its own. Fails the build
+//! when a label that a tag is made of is missing.
 
 use std::fmt::Display;
 
 use oci::Reference;
 use pipeline::site::Site;
-use pipeline::{Changes, Class, Fact, Made, Plugin, PluginError, PreBuild, PreBuildView, Setup, Tags};
-use serde_json::Value;
+use pipeline::{
+    Changes, Class, Fact, Group, Made, Member, Plugin, PluginError, PreBuild, PreBuildView, Setup, Tags, Task,
+};
+use serde_json::{Map, Value};
 
 use crate::check_base_image::enclose;
-use crate::container_yaml;
+use crate::container_yaml::{self, ContainerYaml};
 use crate::labels::{self, Labels};
 
 /// One tag a line.
@@ -29,6 +33,7 @@ struct TagFromConfig {
     target: Target,
     /// From the plugin's arguments.
     suffixes: Option<Suffixes>,
+    task: Task,
 }
 
 /// Where the image goes.
@@ -67,36 +72,133 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
     if !setup.wanted.names.is_empty() {
         return Ok(None);
     }
-    let suffixes = match setup.args.and_then(|args| args.get("tag_suffixes")) {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(Suffixes::read(value)?),
+    let suffixes = suffixes(setup.args)?;
+    let task = demanded(&setup.wanted.task, setup.args)?;
+    Ok(Some(Box::new(TagFromConfig { target, suffixes, task })))
+}
+
+/// The argument `tag_suffixes`.
+fn suffixes(args: Option<&Map<String, Value>>) -> Result<Option<Suffixes>, PluginError> {
+    match args.and_then(|args| args.get("tag_suffixes")) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => Suffixes::read(value).map(Some),
+    }
+}
+
+/// What is demanded, where the arguments do not say otherwise: `image_tag`, `platforms`, `scratch`, `isolated`, named as the
+/// build system's parameters are, and `unique_tag_only` of `tag_by_labels`.
+fn demanded(task: &Task, args: Option<&Map<String, Value>>) -> Result<Task, PluginError> {
+    let given = |name: &str| args.and_then(|args| args.get(name)).filter(|value| !value.is_null());
+    let wrong = |name: &str, value: &Value, expected: &str| {
+        PluginError::new(Class::Configuration, format!("argument {name} is {value}; it must be {expected}"))
     };
-    Ok(Some(Box::new(TagFromConfig { target, suffixes })))
+    let flag = |name: &str| match given(name) {
+        None => Ok(false),
+        Some(value) => value.as_bool().ok_or_else(|| wrong(name, value, "true or false")),
+    };
+    let mut task = task.clone();
+    task.is_scratch |= flag("unique_tag_only")? | flag("scratch")?;
+    task.is_isolated |= flag("isolated")?;
+    if let Some(value) = given("image_tag") {
+        task.image_tag = Some(value.as_str().ok_or_else(|| wrong("image_tag", value, "a text"))?.to_owned());
+    }
+    if let Some(value) = given("platforms") {
+        let texts = |list: &Vec<Value>| list.iter().map(|one| one.as_str().map(str::to_owned)).collect();
+        let list: Option<Vec<String>> = value.as_array().and_then(texts);
+        task.platforms = list.ok_or_else(|| wrong("platforms", value, "a list of texts"))?;
+    }
+    Ok(task)
 }
 
 impl Plugin<PreBuild> for TagFromConfig {
     fn run(&self, view: &PreBuildView<'_>) -> Result<Changes, PluginError> {
         let labels = labels::in_force(view)?;
+        let yaml = view.context_file(container_yaml::NAME)?;
+        let yaml = yaml.map(|text| container_yaml::parse(&text)).transpose()?.unwrap_or_default();
+        let own = view.site.platform(&view.request.platform.architecture);
+        let platforms = platforms(&self.task, &yaml, own);
         let (suffixes, warnings) = match &self.suffixes {
             Some(suffixes) => (suffixes.clone(), Vec::new()),
             None => {
-                let yaml = view.context_file(container_yaml::NAME)?;
-                let yaml = yaml.map(|text| container_yaml::parse(&text)).transpose()?.unwrap_or_default();
-                let (extra, warnings) = extra(view.context_file(ADDITIONAL_TAGS)?.as_deref(), yaml.tags);
-                (Suffixes::usual(extra), warnings)
+                let (extra, warnings) = match of_task(&self.task) {
+                    Some(extra) => (extra, Vec::new()),
+                    None => extra(view.context_file(ADDITIONAL_TAGS)?.as_deref(), yaml.tags),
+                };
+                (Suffixes::usual(&self.task, extra), warnings)
             }
         };
         let tags = decide(&self.target, &labels, &suffixes)?;
-        Ok(Changes { facts: vec![Fact::Tags(tags)], warnings, ..Changes::default() })
+        let group = match self.suffixes {
+            Some(_) => None,
+            None => group(view.site, &tags, (own, &platforms))?,
+        };
+        Ok(Changes { facts: vec![Fact::Tags(Tags { group, ..tags })], warnings, ..Changes::default() })
     }
+}
+
+/// The tags that the build system found in the files itself.
+fn of_task(task: &Task) -> Option<Extra> {
+    let is_given = task.tags_from_yaml || !task.additional_tags.is_empty();
+    is_given.then(|| Extra { tags: task.additional_tags.clone(), is_all: task.tags_from_yaml })
+}
+
+/// The platforms that are built for: those asked for that container.yaml does not leave out, and `own`.
+fn platforms(task: &Task, yaml: &ContainerYaml, own: &str) -> Vec<String> {
+    let is_wanted = |name: &&String| (yaml.only.is_empty() || yaml.only.contains(name)) && !yaml.not.contains(name);
+    let mut all: Vec<String> = task.platforms.iter().filter(is_wanted).cloned().chain([own.to_owned()]).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The names of the images of all platforms, where they become one index under `tags`.
+fn group(site: &Site, tags: &Tags, (own, platforms): (&str, &[String])) -> Result<Option<Group>, PluginError> {
+    let wrong = |why: &str| {
+        let text = format!("the build is for {}, and {why}", platforms.join(", "));
+        PluginError::new(Class::Configuration, text)
+    };
+    let is_for_several = platforms.len() > 1;
+    let unique = match (site.group_manifests, tags.unique.first()) {
+        (None, _) if !is_for_several => return Ok(None),
+        (Some(false), _) if is_for_several => {
+            return Err(wrong("group_manifests is false: one name cannot be several images"));
+        }
+        (Some(false), _) => return Ok(None),
+        (None | Some(true), Some(unique)) => unique,
+        (None | Some(true), None) if is_for_several => {
+            return Err(wrong("there is no unique tag (image_tag) to tell its images apart by"));
+        }
+        (None | Some(true), None) => return Ok(None),
+    };
+    let member = |platform: &String| -> Result<Member, PluginError> {
+        let name = format!("{unique}-{platform}").parse().map_err(|error: oci::ReferenceError| unfit(&error))?;
+        Ok(Member { platform: platform.clone(), architecture: site.goarch(platform).to_owned(), name })
+    };
+    let members: Vec<Member> = platforms.iter().map(member).collect::<Result<_, _>>()?;
+    let own = members.iter().find(|member| member.platform == own).map(|member| member.name.clone());
+    Ok(own.map(|own| Group { own, members }))
+}
+
+fn unfit(error: &oci::ReferenceError) -> PluginError {
+    let help = "a name is made of the label name, a tag of labels, additional-tags or container.yaml";
+    PluginError::of(Class::Source, error).help(help)
 }
 
 impl Suffixes {
     /// Those of an image whose plugin has no arguments.
-    fn usual(extra: Extra) -> Self {
+    fn usual(task: &Task, extra: Extra) -> Self {
+        let tag = task.image_tag.as_deref().map(|image| image.rsplit(':').next().unwrap_or(image).to_owned());
+        let unique = tag.into_iter().collect();
+        if task.is_scratch {
+            return Self { unique, ..Self::default() };
+        }
+        let primary = vec![PRIMARY.to_owned()];
+        if task.is_isolated {
+            return Self { unique, primary, floating: Vec::new() };
+        }
         let usual = if extra.is_all { &[][..] } else { &FLOATING[..] };
         let floating = usual.iter().map(|tag| (*tag).to_owned()).chain(extra.tags).collect();
-        Self { unique: Vec::new(), primary: vec![PRIMARY.to_owned()], floating }
+        Self { unique, primary, floating }
     }
 
     /// `{unique: […], primary: […], floating: […]}`. Without `floating`, a primary tag with no dash is one.
@@ -130,22 +232,24 @@ pub(crate) fn additional(file: Option<&str>, yaml: Option<Vec<String>>) -> (Vec<
     (extra.tags, extra.is_all)
 }
 
-/// The names that `suffixes`, as an argument of the plugin, make at a site that has a registry.
-pub(crate) fn decided(site: &Site, all: &Labels, suffixes: &Value) -> Result<Tags, PluginError> {
+/// The names at a site that has a registry; `args` are the plugin's.
+pub(crate) fn decided(
+    site: &Site,
+    all: &Labels,
+    (task, args): (&Task, Option<&Map<String, Value>>),
+) -> Result<Tags, PluginError> {
     let Some(target) = Target::of(site) else { return Ok(Tags::default()) };
-    decide(&target, all, &Suffixes::read(suffixes)?)
+    let task = demanded(task, args)?;
+    let usual = || Suffixes::usual(&task, of_task(&task).unwrap_or_default());
+    decide(&target, all, &suffixes(args)?.unwrap_or_else(usual))
 }
 
-/// The names; one that is there twice stays where it is first.
+/// The names; of one that is there twice the first counts: unique, then floating, then primary.
 fn decide(target: &Target, all: &Labels, suffixes: &Suffixes) -> Result<Tags, PluginError> {
     let name = labels::need(all, "name")?;
     let repository = target.organization.as_ref().map_or(name.to_owned(), |organization| enclose(name, organization));
     let reference = |tag: &str| -> Result<Reference, PluginError> {
-        let text = format!("{}/{repository}:{tag}", target.registry);
-        text.parse().map_err(|error| {
-            let help = "a name is made of the label name, a tag of labels, additional-tags or container.yaml";
-            PluginError::of(Class::Source, &error as &oci::ReferenceError).help(help)
-        })
+        format!("{}/{repository}:{tag}", target.registry).parse().map_err(|error| unfit(&error))
     };
     let mut seen = Vec::new();
     let mut add = |tags: &[String], fill: &dyn Fn(&str) -> Result<String, PluginError>| {
@@ -161,9 +265,9 @@ fn decide(target: &Target, all: &Labels, suffixes: &Suffixes) -> Result<Tags, Pl
     };
     let filled = |tag: &str| labels::fill(tag, all, Class::Source);
     let unique = add(&suffixes.unique, &|tag| Ok(tag.to_owned()))?;
-    let primary = add(&suffixes.primary, &filled)?;
     let floating = add(&suffixes.floating, &filled)?;
-    Ok(Tags { unique, primary, floating })
+    let primary = add(&suffixes.primary, &filled)?;
+    Ok(Tags { unique, primary, floating, group: None })
 }
 
 /// The tags of the two files, and what is to be said of those that are none.
@@ -222,11 +326,12 @@ mod tests {
     fn check(suffixes: &Suffixes, unique: &[&str], primary: &[&str], floating: &[&str]) {
         let tags = decide(&target(None), &labels::of(NVR), suffixes).unwrap();
         let of = |tags: &[&str]| tags.iter().map(|tag| format!("out.example/ns/app:{tag}").parse().unwrap()).collect();
-        assert_eq!(tags, Tags { unique: of(unique), primary: of(primary), floating: of(floating) });
+        assert_eq!(tags, Tags { unique: of(unique), primary: of(primary), floating: of(floating), group: None });
     }
 
     fn usual(tags: &[&str], is_all: bool) -> Suffixes {
-        Suffixes::usual(Extra { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), is_all })
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        Suffixes::usual(&Task::default(), Extra { tags, is_all })
     }
 
     #[test]
@@ -260,6 +365,63 @@ mod tests {
         assert!(Suffixes::read(&json!({"uniq": []})).unwrap_err().text.contains("there are no uniq tags"));
     }
 
+    #[test]
+    fn a_build_system_gives_the_unique_tag_and_says_which_others_there_are() {
+        let task = |change: &dyn Fn(&mut Task)| {
+            let mut task = Task { image_tag: Some("user/app:target-1".to_owned()), ..Task::default() };
+            change(&mut task);
+            Suffixes::usual(&task, of_task(&task).unwrap_or_default())
+        };
+        let (unique, primary) = (&["target-1"], &["1.2-3"]);
+        check(&task(&|_| {}), unique, primary, &["latest", "1.2"]);
+        check(&task(&|task| task.is_scratch = true), unique, &[], &[]);
+        check(&task(&|task| task.is_isolated = true), unique, primary, &[]);
+        check(&task(&|task| task.additional_tags = vec!["x".to_owned()]), unique, primary, &["latest", "1.2", "x"]);
+        check(&task(&|task| task.tags_from_yaml = true), unique, primary, &[]);
+        let args = serde_json::from_str(r#"{"unique_tag_only": true}"#).unwrap();
+        assert!(demanded(&Task::default(), Some(&args)).unwrap().is_scratch);
+        let args = serde_json::from_str(r#"{"image_tag": "a:u", "platforms": ["s390x"], "isolated": true}"#).unwrap();
+        let (image_tag, platforms) = (Some("a:u".to_owned()), vec!["s390x".to_owned()]);
+        let expected = Task { image_tag, platforms, is_isolated: true, ..Task::default() };
+        assert_eq!(demanded(&Task::default(), Some(&args)).unwrap(), expected);
+        let args = serde_json::from_str(r#"{"scratch": "yes"}"#).unwrap();
+        let error = demanded(&Task::default(), Some(&args)).unwrap_err();
+        assert_eq!(error.text, "argument scratch is \"yes\"; it must be true or false");
+        // An image that is thrown away needs no label but its name.
+        let only = task(&|task| task.is_scratch = true);
+        assert_eq!(decide(&target(None), &labels::of(&[("name", "a")]), &only).unwrap().unique.len(), 1);
+    }
+
+    #[track_caller]
+    fn grouped(config: &str, task: &Task, yaml: &str) -> Result<Vec<String>, String> {
+        let site = format!("registry: {{url: out.example}}\n{config}");
+        let (site, _) = Site::parse(std::path::Path::new("s.yaml"), site.as_bytes()).unwrap();
+        let tags = decided(&site, &labels::of(NVR), (task, None)).unwrap();
+        let all = platforms(task, &container_yaml::parse(yaml).unwrap(), "x86_64");
+        let group = group(&site, &tags, ("x86_64", &all)).map_err(|error| error.text)?;
+        let tags = Tags { group, ..tags };
+        Ok(tags.of_image().map(|name| name.tag().unwrap_or_default().to_owned()).collect())
+    }
+
+    #[test]
+    fn an_image_of_several_platforms_has_a_name_for_each() {
+        let image_tag = Some("user/app:u".to_owned());
+        let one = Task { image_tag: image_tag.clone(), ..Task::default() };
+        let platforms = ["s390x", "x86_64"].map(str::to_owned).to_vec();
+        let two = Task { platforms, image_tag, ..Task::default() };
+        let own = Ok(vec!["u-x86_64".to_owned()]);
+        let all = Ok(["u", "1.2-3", "latest", "1.2"].map(str::to_owned).to_vec());
+        assert_eq!(grouped("", &two, ""), own);
+        assert_eq!(grouped("", &two, "platforms: {not: s390x}"), all);
+        assert_eq!(grouped("", &one, ""), all);
+        assert_eq!(grouped("group_manifests: true\n", &one, ""), own);
+        assert_eq!(grouped("group_manifests: false\n", &one, ""), all);
+        let several = "the build is for s390x, x86_64, and group_manifests is false: one name cannot be several images";
+        assert_eq!(grouped("group_manifests: false\n", &two, ""), Err(several.to_owned()));
+        let nameless = Task { image_tag: None, ..two };
+        assert!(grouped("", &nameless, "").unwrap_err().contains("no unique tag"));
+    }
+
     #[track_caller]
     fn refused(all: &[(&str, &str)], extra: &[&str], text: &str) {
         let error = decide(&target(None), &labels::of(all), &usual(extra, false)).unwrap_err();
@@ -276,7 +438,7 @@ mod tests {
     #[test]
     fn what_makes_no_name_is_said() {
         let why = "repository names are lower case";
-        let text = format!("`out.example/App:1-1` is not an image reference: {why}");
+        let text = format!("`out.example/App:latest` is not an image reference: {why}");
         refused(&[("name", "App"), ("version", "1"), ("release", "1")], &[], &text);
     }
 

@@ -1,4 +1,7 @@
-//! An image from the last byte of its layers to its name.
+//! An image from the last byte of its layers to the gate.
+
+mod publish;
+mod size;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,7 +14,9 @@ use sandbox::Root;
 use transport::{Location, PendingBlob, Sink, SourceImage};
 
 use crate::stage::{self, Link, Stage, Stubs};
-use crate::{BuildError, Event, Layering, Request, Workshop, adjust, commit};
+use crate::{BuildError, Layering, Request, Workshop, adjust, commit};
+
+pub use publish::{Published, Stored};
 
 /// Everything of an image, but no name anywhere. Dropped, it leaves nothing at its destinations.
 #[derive(Debug)]
@@ -58,17 +63,6 @@ struct Output<'w> {
 /// An image that passed the gate: only this can be published.
 #[derive(Debug)]
 pub struct Approved<'w>(Image<'w>);
-
-/// An image that has its names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// The manifest.
-    pub digest: Digest,
-    /// The manifest, as one that refers to it names it.
-    pub descriptor: Descriptor,
-    /// Where it is.
-    pub locations: Vec<Location>,
-}
 
 impl<'w> Image<'w> {
     /// Writes a stage's new layers to all outputs and puts the image together.
@@ -260,39 +254,5 @@ impl Approved<'_> {
     pub fn write_tree(&self, to: impl Write) -> Result<Written, BuildError> {
         let Self(image) = self;
         crate::tree::write(&image.workshop, &image.chain, to)
-    }
-
-    /// Commits the blobs, then the manifest under its names. Equal blobs that are there are not sent again.
-    ///
-    /// # Errors
-    /// [`BuildError::Publish`] names the destination; the image has no name there then.
-    pub fn publish(self) -> Result<Published, BuildError> {
-        let image = self.0;
-        let digest = image.digest();
-        let observer = image.workshop.observer;
-        let mut descriptor =
-            Descriptor::new("", digest.clone(), u64::try_from(image.manifest_bytes.len()).unwrap_or(u64::MAX));
-        descriptor.media_type.clone_from(image.manifest.media_type.as_ref().unwrap_or(&String::new()));
-        let mut locations = Vec::new();
-        for output in image.outputs {
-            let location = output.sink.location().clone();
-            observer(Event::Publishing { location: &location });
-            let failed = |source| BuildError::Publish { location: location.clone(), source };
-            for (base, layer) in &image.bases {
-                if image.workshop.cancel.is_set() {
-                    return Err(BuildError::Cancelled);
-                }
-                output.sink.copy_layer(base, layer).map_err(failed)?;
-            }
-            for (layer, blob) in image.layers.iter().zip(output.blobs) {
-                blob.commit(&layer.descriptor.digest).map_err(failed)?;
-            }
-            output.sink.put_blob(&image.config_bytes).map_err(failed)?;
-            output.sink.put_manifest(&descriptor, &image.manifest_bytes, &output.further).map_err(failed)?;
-            observer(Event::PublishDone { location: &location, digest: &digest });
-            locations.push(location);
-            locations.extend(output.further);
-        }
-        Ok(Published { digest, descriptor, locations })
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Comes in: a parsed Dockerfile, a context, ways to images, a sandbox already entered. Goes out, in this order and
 //! no other: a [`Plan`] (nothing asked of anybody yet), a [`ResolvedPlan`] (every FROM has a digest), an [`Image`]
-//! (everything built, its blobs open but without names), an [`Approved`] image (the gate let it pass), a
-//! [`Published`] one. It reads no environment, no clock and no configuration, and publishes nothing that was not
+//! (everything built, its blobs open but without names), an [`Approved`] image (the gate let it pass), a [`Stored`] one
+//! (all its parts are where they go), a [`Published`] one. It reads no environment, no clock and no configuration, and publishes nothing that was not
 //! approved.
 
 mod added;
@@ -39,7 +39,7 @@ pub use commit::timestamp;
 pub use copy::{CopyError, Mtime};
 pub use error::{BuildError, Class, InstructionError};
 pub use event::{Event, Observer};
-pub use image::{Approved, Image, NewLayer, Published};
+pub use image::{Approved, Image, NewLayer, Published, Stored};
 pub use owner::{Ids, Owners, UserError};
 pub use plan::{Plan, ResolvedBase, ResolvedPlan, StagePlan, plan};
 pub use preview::preview;

@@ -14,6 +14,7 @@ mod log_options;
 mod mounts;
 mod outputs;
 mod prepare;
+mod publishing;
 mod recording;
 mod source_options;
 mod step_options;
@@ -248,6 +249,7 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
     let place = arguments.store.as_deref();
     let session = session::open(settings.isolation, place, settings.registries.clone(), environment)?;
     let recorder = Recorder::new(recording::beginning(arguments, environment, &configuration, &session)?);
+    recorder.change(|record| record.warnings.clone_from(&lineup.warnings));
     let job = Job {
         arguments,
         environment,

@@ -5,7 +5,7 @@ mod meaning;
 use std::path::PathBuf;
 
 use pipeline::site::{PluginRequest, Site};
-use pipeline::{Phase, Registered, Registry};
+use pipeline::{Phase, Registered, Registry, Without};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Status};
@@ -137,7 +137,16 @@ fn plugin(registry: &Registry, request: &PluginRequest) -> Row {
         known(&registry.publish, &request.name),
         known(&registry.exit, &request.name),
     ];
-    let (fate, text) = found.into_iter().flatten().next().unwrap_or_else(|| {
+    let absent = registry.absent.iter().find(|absent| absent.key == request.name);
+    let absent = absent.map(|absent| {
+        (
+            Fate::Unused,
+            match absent.without {
+                Without::Loss(text) | Without::Effect(text) => text.to_owned(),
+            },
+        )
+    });
+    let (fate, text) = found.into_iter().flatten().next().or(absent).unwrap_or_else(|| {
         let text = if request.required { "unknown plugin, and it is required" } else { "unknown plugin" };
         (Fate::Unknown, text.to_owned())
     });

@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Fail
     configuration.notes.iter().for_each(|note| output::note(note));
     let lineup = registry.choose(&configuration.site, &Wanted::default());
     let lineup = lineup.map_err(|error| failure::of_plugin(&error, None))?;
-    lineup.notes.iter().for_each(|note| output::note(note));
+    lineup.notes.iter().chain(&lineup.warnings).for_each(|note| output::note(note));
     phase(&registry.source, &keys(&lineup.source));
     phase(&registry.pre_build, &keys(&lineup.pre_build));
     phase(&registry.post_build, &keys(&lineup.post_build));

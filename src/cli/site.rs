@@ -72,16 +72,12 @@ fn may_hold_secret(text: &str, line: usize) -> bool {
 
 /// Keys whose values are read and checked, and which nothing obeys yet.
 fn unused(site: &Site) -> Vec<&'static str> {
-    let expects = site.registry.as_ref().is_some_and(|registry| !registry.expected_media_types.is_empty());
     let all = [
-        ("registry.expected_media_types", expects),
-        ("group_manifests", !site.group_manifests),
         ("artifacts_allowed_domains", !site.artifacts_allowed_domains.is_empty()),
         ("hide_files", site.hide_files.is_some()),
         ("skip_koji_check_for_base_image", !site.skip_koji_check_for_base_image),
         ("package_comparison_exceptions", !site.package_comparison_exceptions.is_empty()),
         ("allowed_build_targets", !site.allowed_build_targets.is_empty()),
-        ("image_size_limit", site.image_size_limit.is_some()),
     ];
     all.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
 }

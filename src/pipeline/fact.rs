@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oci::{Digest, Reference};
+use oci::{Descriptor, Digest, Reference};
 use serde::Serialize;
 use transport::SourceImage;
 
@@ -44,10 +44,53 @@ pub struct Tags {
     pub primary: Vec<Reference>,
     /// Moved with every build.
     pub floating: Vec<Reference>,
+    /// Where the image is one of several platforms and all those names are their index's: the names of the images.
+    pub group: Option<Group>,
+}
+
+/// The images of several platforms that one index holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The name of this build's image.
+    pub own: Reference,
+    /// All of them, this build's too.
+    pub members: Vec<Member>,
+}
+
+/// The image of one platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The platform as builds call it.
+    pub platform: String,
+    /// What images call its architecture.
+    pub architecture: String,
+    /// Where the image is once it is built.
+    pub name: Reference,
+}
+
+/// An index of the images of several platforms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// What points to it.
+    pub descriptor: Descriptor,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The images it names, where they are now, by digest.
+    pub images: Vec<Reference>,
+    /// What images call the architectures in it, sorted.
+    pub architectures: Vec<String>,
+    /// The names it gets at once: unique, then primary.
+    pub names: Vec<Reference>,
 }
 
 impl Tags {
-    /// All of them, in the order in which they are written.
+    /// Those that the image itself gets, in the order in which they are written.
+    pub fn of_image(&self) -> impl Iterator<Item = &Reference> {
+        let own = self.group.as_ref().map(|group| &group.own);
+        own.into_iter().chain(self.all().filter(|_| self.group.is_none()))
+    }
+
+    /// All but those of a platform, in the order in which they are written.
     pub fn all(&self) -> impl Iterator<Item = &Reference> {
         self.unique.iter().chain(&self.primary).chain(&self.floating)
     }
@@ -66,6 +109,10 @@ pub enum Fact {
     Packages(Arc<proof::Report>),
     /// Files fetched into the context: name and digest.
     Fetched(Vec<(String, Digest)>),
+    /// The index that the image is in.
+    Index(Arc<Index>),
+    /// The media types that the registry has for the image's name, sorted.
+    MediaTypes(Vec<String>),
 }
 
 impl Fact {
@@ -78,6 +125,8 @@ impl Fact {
             Self::Tags(_) => "tags",
             Self::Packages(_) => "packages",
             Self::Fetched(_) => "fetched",
+            Self::Index(_) => "index",
+            Self::MediaTypes(_) => "media types",
         }
     }
 }
@@ -144,6 +193,18 @@ impl Facts {
     pub fn fetched(&self) -> &[(String, Digest)] {
         self.find(|fact| if let Fact::Fetched(files) = fact { Some(files.as_slice()) } else { None })
             .unwrap_or_default()
+    }
+
+    /// The index that the image is in, if there is one.
+    #[must_use]
+    pub fn index(&self) -> Option<&Arc<Index>> {
+        self.find(|fact| if let Fact::Index(index) = fact { Some(index) } else { None })
+    }
+
+    /// The media types that the registry has for the image's name, if somebody asked.
+    #[must_use]
+    pub fn media_types(&self) -> Option<&[String]> {
+        self.find(|fact| if let Fact::MediaTypes(types) = fact { Some(types.as_slice()) } else { None })
     }
 
     fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {

@@ -6,6 +6,7 @@
 //! anything, so the record says who changed what and why. Without a configuration no plugin acts. It reads no
 //! environment and no clock, and publishes nothing itself.
 
+mod absent;
 mod edit;
 mod error;
 mod fact;
@@ -18,12 +19,13 @@ mod run;
 pub mod site;
 mod task;
 
+pub use absent::{Absent, Without};
 pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
 pub use error::{Class, PluginError};
-pub use fact::{Fact, FactTaken, Facts, Parent, SourceFact, Tags};
+pub use fact::{Fact, FactTaken, Facts, Group, Index, Member, Parent, SourceFact, Tags};
 pub use finding::{Finding, Severity};
 pub use phase::{
-    Changes, Examine, Exit, ExitView, Findings, Order, Phase, PhaseName, PostBuild, PostBuildView, PreBuild,
+    Changes, Examine, Exit, ExitView, Findings, Order, Orders, Phase, PhaseName, PostBuild, PostBuildView, PreBuild,
     PreBuildView, Publish, PublishView, Source, SourceView, WriteFile,
 };
 pub use plugin::{Lineup, Made, Plugin, Registered, Registry, Selected, Setup, Wanted};

@@ -14,7 +14,7 @@ use transport::{Location, Transports};
 
 use crate::record::Record;
 use crate::site::Site;
-use crate::{Fact, Facts, Finding, PluginError, Reasoned, SourceFact};
+use crate::{Fact, Facts, Finding, Index, PluginError, Reasoned, SourceFact};
 
 /// A part of a build.
 pub trait Phase: Sized {
@@ -259,18 +259,41 @@ pub struct PublishView<'a> {
     pub outputs: &'a [Location],
     /// What plugins before found out.
     pub facts: &'a Facts,
+    /// The ways to registries: what plugins before had ordered is there already.
+    pub transports: &'a Transports,
+}
+
+/// What is to be done with an approved image. The orders of one plugin are carried out before the next is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Give the image its names, the unique ones first; those that move with every build only with [`Order::Float`].
+    Push,
+    /// Put an index under its names.
+    Group(Arc<Index>),
+    /// Move the floating names: to the index where there is one, else to the image.
+    Float,
 }
 
 /// What a plugin of [`Publish`] wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Give the image its names.
-    Push,
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// To be carried out in this order.
+    pub orders: Vec<Order>,
+    /// To be known once they are.
+    pub facts: Vec<Fact>,
+    /// To be said in the log.
+    pub warnings: Vec<String>,
+}
+
+impl From<Order> for Orders {
+    fn from(order: Order) -> Self {
+        Self { orders: vec![order], ..Self::default() }
+    }
 }
 
 impl Phase for Publish {
     type View<'v> = PublishView<'v>;
-    type Answer = Vec<Order>;
+    type Answer = Orders;
     const NAME: PhaseName = PhaseName::Publish;
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use oci::Reference;
 use serde_json::{Map, Value};
 
+use crate::absent::{Absent, Said};
 use crate::site::{PluginRequest, Site};
 use crate::{Class, Exit, Phase, PluginError, PostBuild, PreBuild, Publish, Source, Task};
 
@@ -113,6 +114,10 @@ pub struct Registry {
     pub publish: Vec<Registered<Publish>>,
     /// At the end.
     pub exit: Vec<Registered<Exit>>,
+    /// Plugins that lists may name although they are not here.
+    pub absent: &'static [Absent],
+    /// The arguments that plugins take, by the name they are listed under; of others none is missed.
+    pub arguments: &'static [(&'static str, &'static [&'static str])],
 }
 
 /// A plugin that takes part.
@@ -140,6 +145,8 @@ pub struct Lineup {
     pub exit: Vec<Selected<Exit>>,
     /// What somebody should know about the choice.
     pub notes: Vec<String>,
+    /// What somebody should change: what a list counts on and does not happen.
+    pub warnings: Vec<String>,
 }
 
 impl Registry {
@@ -152,19 +159,31 @@ impl Registry {
     /// [`Class::Configuration`]: a required plugin that does not exist, or arguments that are wrong.
     pub fn choose(&self, site: &Site, wanted: &Wanted) -> Result<Lineup, PluginError> {
         let lists = &site.plugins;
-        let all = [&lists.source, &lists.prebuild, &lists.prepublish, &lists.postbuild, &lists.publish, &lists.exit];
+        let all = [
+            &lists.source,
+            &lists.prebuild,
+            &lists.build,
+            &lists.prepublish,
+            &lists.postbuild,
+            &lists.publish,
+            &lists.exit,
+        ];
         let listed: Vec<&PluginRequest> = all.into_iter().flatten().flatten().collect();
-        let mut notes = Vec::new();
+        let mut said = Said::default();
+        listed.iter().for_each(|request| said.arguments(request, self.arguments));
         for request in listed.iter().filter(|request| !self.knows(&request.name)) {
+            if said.about(request, self.absent) {
+                continue;
+            }
             let text = format!("there is no plugin {}", request.name);
             if request.required {
                 let help = "see `stratum plugins`, or say `required: false` beside its name";
                 return Err(PluginError::new(Class::Configuration, text).help(help));
             }
-            notes.push(format!("{text}; it is not required"));
+            said.notes.push(format!("{text}; it is not required"));
         }
         let setup = Setup { site, wanted, args: None };
-        let mut choice = Choice { setup, listed, notes };
+        let mut choice = Choice { setup, listed, notes: said.notes };
         Ok(Lineup {
             source: choice.select(&self.source, lists.source.is_some())?,
             pre_build: choice.select(&self.pre_build, lists.prebuild.is_some())?,
@@ -172,6 +191,7 @@ impl Registry {
             publish: choice.select(&self.publish, lists.publish.is_some())?,
             exit: choice.select(&self.exit, lists.exit.is_some())?,
             notes: choice.notes,
+            warnings: said.warnings,
         })
     }
 

@@ -212,22 +212,36 @@ impl<'a> Run<'a> {
         self.recorder.change(|all| all.findings.push(record));
     }
 
-    /// Asks what is to be done with an image that passed the gate.
+    /// Asks what is to be done with an image that passed the gate, and has each plugin's orders carried out before the
+    /// next plugin is asked.
     ///
     /// # Errors
-    /// The first plugin's that fails and may not.
-    pub fn publish(&mut self, digest: &oci::Digest, outputs: &[Location]) -> Result<Vec<Order>, PluginError> {
+    /// The first plugin's that fails and may not; that of `carry_out`, after which no plugin is asked any more.
+    pub fn publish(
+        &mut self,
+        (digest, outputs): (&oci::Digest, &[Location]),
+        transports: &Transports,
+        carry_out: &mut dyn FnMut(&Order) -> Result<(), PluginError>,
+    ) -> Result<(), PluginError> {
         let lineup = self.lineup;
-        let mut orders = Vec::new();
+        let mut done = Vec::new();
         for selected in &lineup.publish {
-            let view = PublishView { site: self.site, digest, outputs, facts: &self.facts };
-            for order in self.one(selected, &view)?.unwrap_or_default() {
-                if !orders.contains(&order) {
-                    orders.push(order);
+            let view = PublishView { site: self.site, digest, outputs, facts: &self.facts, transports };
+            let answer = self.one(selected, &view)?.unwrap_or_default();
+            for warning in answer.warnings {
+                self.recorder.change(|record| record.warnings.push(format!("{}: {warning}", selected.key)));
+            }
+            for order in answer.orders {
+                if !done.contains(&order) {
+                    carry_out(&order)?;
+                    done.push(order);
                 }
             }
+            for fact in answer.facts {
+                self.state(selected.key, fact)?;
+            }
         }
-        Ok(orders)
+        Ok(())
     }
 
     /// Runs all plugins of the exit phase, whatever happened and whatever fails among them.

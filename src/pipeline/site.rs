@@ -65,8 +65,9 @@ pub struct Site {
     pub image_equal_labels: Vec<Vec<String>>,
     /// Platforms and their architectures, see [`Site::goarch`].
     pub platform_descriptors: Vec<PlatformDescriptor>,
-    /// Whether the images of several platforms become one index.
-    pub group_manifests: bool,
+    /// Whether images become parts of an index: true also where there is one platform only, false never; where
+    /// nothing is said, if there are several platforms.
+    pub group_manifests: Option<bool>,
     /// Hosts that repository files may come from, each `host` or `host:port`. Empty: any.
     pub yum_repo_allowed_domains: Vec<String>,
     /// Prefixes `host/path` that artifacts may come from, in any case. Empty: any.
@@ -119,7 +120,7 @@ impl Default for Site {
             image_label_info_url_format: None,
             image_equal_labels: Vec::new(),
             platform_descriptors: Vec::new(),
-            group_manifests: true,
+            group_manifests: None,
             yum_repo_allowed_domains: Vec::new(),
             artifacts_allowed_domains: Vec::new(),
             yum_proxy: None,

@@ -19,6 +19,7 @@ mod credentials;
 mod endpoint;
 mod error;
 mod host_certificates;
+mod media_types;
 mod places;
 mod pull;
 mod push;

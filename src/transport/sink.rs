@@ -220,6 +220,19 @@ impl<'t> Sink<'t> {
         }
     }
 
+    /// Gives the image one name of this sink's repository. Everything the manifest names must be here.
+    ///
+    /// # Errors
+    /// [`TransportError`]; [`TransportError::Unfit`] for a place that is no registry, or a name outside one.
+    pub fn put_name(&self, descriptor: &Descriptor, bytes: &[u8], name: &Location) -> Result<(), TransportError> {
+        let (Place::Registry(_), Location::Registry(name)) = (&self.place, name) else {
+            let why = "only images of a registry get their names one by one".to_owned();
+            return Err(TransportError::Unfit { location: name.clone(), why });
+        };
+        self.transports.registries.put_manifest(name, &descriptor.media_type, bytes)?;
+        Ok(())
+    }
+
     /// Gives the image its names: this sink's own, and the `further` ones at the same place
     /// ([`Location::shares_place_with`]). Everything the manifest names must be here.
     ///

@@ -12,14 +12,26 @@
     reason = "a test prints, reads the environment and stops at the first surprise"
 )]
 
+mod publish;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use plugins::decisions::{self, Before, Known};
+use plugins::decisions;
 use serde_json::{Value, json};
 
 /// The areas that must hold; the others are those of plugins that are not complete yet.
-const HELD: [&str; 3] = ["from_rewrite", "image_reference", "build_args"];
+const HELD: [&str; 9] = [
+    "from_rewrite",
+    "image_reference",
+    "build_args",
+    "labels",
+    "label_format",
+    "tags",
+    "additional_tags",
+    "registry_uri",
+    "distribution_scope",
+];
 
 /// What came of a case: the values that its area compares, or the kind of error.
 type Outcome = Result<Value, String>;
@@ -88,8 +100,11 @@ fn compare(found: &Outcome, expected: &Value, wanted: &Value) -> Result<(), Stri
     }
     for key in compared.into_iter().filter(|key| is_other(key)) {
         let same = match key.as_str() {
-            "dockerfile" | "dockerfile_instructions" => lines(&found[key]) == lines(&wanted[key]),
+            "dockerfile" | "dockerfile_instructions" => {
+                lines(&publish::zoned(&found[key])) == lines(&publish::zoned(&wanted[key]))
+            }
             "parents_to_resolve" => set(&found[key]) == set(&wanted[key]),
+            "effective_labels" => publish::same_labels(&found[key], &wanted[key]),
             _ => found[key] == wanted[key],
         };
         if !same {
@@ -117,11 +132,11 @@ fn outcome(area: &str, input: &Value, context: &Value) -> Option<Outcome> {
         "from_rewrite" => from_rewrite(input, context),
         "image_reference" => image_reference(input),
         "build_args" => build_args(input),
-        "labels" => labels(input, context),
+        "labels" => publish::labels(input, context),
         "distribution_scope" => distribution_scope(input),
         "label_format" => label_format(input),
         "additional_tags" => additional_tags(input),
-        "tags" => tags(input, context),
+        "tags" => publish::tags(input, context),
         "registry_uri" => registry_uri(input),
         "yum_repo_filename" => yum_repo_filename(input),
         "embed_dockerfile" => embed_dockerfile(input)?,
@@ -216,28 +231,6 @@ fn build_args(input: &Value) -> Outcome {
     Ok(json!({ "dockerfile": made.map_err(failed)? }))
 }
 
-fn labels(input: &Value, context: &Value) -> Outcome {
-    let dockerfile = text(input, "dockerfile").unwrap();
-    let site = decisions::site(&site(&input["config"], context, &BTreeSet::new())).map_err(failed)?;
-    let uri = text(context, "vcs").and_then(|vcs| vcs.split(' ').nth(1)).map(str::to_owned);
-    let known = Known {
-        platform: text(input, "arch").unwrap().to_owned(),
-        epoch: 0,
-        commit: text(input, "vcs_ref").map(str::to_owned),
-        uri,
-    };
-    let automatic = input["plugin_args"]["auto_labels"].as_array().into_iter().flatten();
-    let automatic: Vec<String> = automatic.filter_map(Value::as_str).map(str::to_owned).collect();
-    let written = decisions::written_labels(dockerfile).map_err(failed)?;
-    let parent = map(&input["base_labels"]);
-    let before = Before { parent: parent.clone(), written: written.clone(), ..Before::default() };
-    let (added, made) = decisions::with_labels(dockerfile, &site, (&known, &automatic), before).map_err(failed)?;
-    let mut effective = parent;
-    effective.extend(written);
-    effective.extend(added);
-    Ok(json!({ "dockerfile": made, "effective_labels": effective }))
-}
-
 fn distribution_scope(input: &Value) -> Outcome {
     // An image on nothing has no parent.
     let parent = text(input, "parent").filter(|_| text(input, "from") != Some("scratch"));
@@ -255,22 +248,6 @@ fn additional_tags(input: &Value) -> Outcome {
     let (mut tags, is_yaml) = decisions::additional_tags(text(input, "file"), yaml);
     tags.sort();
     Ok(json!({ "tags": tags, "from_container_yaml": is_yaml }))
-}
-
-fn tags(input: &Value, context: &Value) -> Outcome {
-    let params = &input["user_params"];
-    let site = decisions::site(&site(&input["config"], context, &BTreeSet::new())).map_err(failed)?;
-    // The orchestrator's arguments of the plugin, made of the build's parameters.
-    let tag = text(params, "image_tag").or(text(input, "image_tag")).unwrap_or_default();
-    let unique = tag.rsplit(':').next().unwrap_or_default();
-    let usual = ["latest", "{version}"].map(Value::from);
-    let is_all = params["tags_from_yaml"] == true;
-    let more = params["additional_tags"].as_array().cloned().unwrap_or_default();
-    let floating: Vec<Value> = usual.into_iter().filter(|_| !is_all).chain(more).collect();
-    let suffixes = json!({ "unique": [unique], "primary": ["{version}-{release}"], "floating": floating });
-    let made = decisions::tags(&site, &map(&input["labels"]), &suffixes).map_err(failed)?;
-    let list = |list: &[_]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
-    Ok(json!({ "unique": list(&made.unique), "primary": list(&made.primary), "floating": list(&made.floating) }))
 }
 
 fn registry_uri(input: &Value) -> Outcome {
@@ -291,8 +268,8 @@ fn yum_repo_filename(input: &Value) -> Outcome {
 /// that the Dockerfile differs.
 fn embed_dockerfile(input: &Value) -> Option<Outcome> {
     let dockerfile = text(input, "dockerfile").unwrap();
-    let labels = decisions::written_labels(dockerfile).map_err(failed);
-    let found = labels.and_then(|labels| {
+    let labels = decisions::publish::labels(dockerfile, &BTreeMap::new(), &publish::texts(&input["base_env"]));
+    let found = labels.map_err(failed).and_then(|(_, labels)| {
         decisions::embedded(dockerfile, text(&input["plugin_args"], "nvr"), &labels).map_err(failed)
     });
     // The cases tell the path only within a COPY.

@@ -21,6 +21,7 @@ mod mounts;
 mod options;
 mod outputs;
 mod pods;
+mod publish;
 mod secrets;
 mod site;
 mod stages;

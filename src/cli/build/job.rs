@@ -7,7 +7,7 @@ use ::build::{Approved, Event, Image, Plan, Published, StepNetwork, Workshop};
 use gateway::Gateway;
 use pipeline::record::{Executed, Recorder};
 use pipeline::site::ExpiredKeyPolicy;
-use pipeline::{Order, PhaseName, Run, SourceFact, Surroundings};
+use pipeline::{PhaseName, PluginError, Run, SourceFact, Surroundings};
 use proof::Report;
 use rpm::signature::ExpiredKeys;
 use sandbox::Rung;
@@ -16,6 +16,7 @@ use super::bring::Bring;
 use super::fetch::{self, Fetched};
 use super::outputs::Outputs;
 use super::prepare::{self, Prepared, Settings};
+use super::publishing::Publishing;
 use super::{Arguments, checking, containerfile, dry_run, outputs, recording, trees};
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
@@ -214,14 +215,41 @@ impl Job<'_> {
         log::phase(PhaseName::PostBuild.as_str());
         let approved = self.gate(run, image)?;
         log::phase(PhaseName::Publish.as_str());
-        let orders = run.publish(&digest, &outputs).map_err(|error| failure::of_plugin(&error, None))?;
-        if orders.contains(&Order::Push) {
-            trees::write(self, &approved, &trees, &drawn)?;
-            *published = Some(approved.publish().map_err(|error| drawn(&error))?);
-            return Ok(());
+        *published = Some(self.publish(run, approved, (&digest, &outputs, &trees))?);
+        Ok(())
+    }
+
+    /// Gives the image its names, in the order in which the plugins ask for them.
+    fn publish<'w>(
+        &self,
+        run: &mut Run<'_>,
+        approved: Approved<'w>,
+        (digest, outputs, trees): (&oci::Digest, &[transport::Location], &[outputs::TreeOutput]),
+    ) -> Result<Published, Failure> {
+        let transports = &self.session.transports;
+        let mut publishing = Publishing::new(approved, run.facts().tags(), transports);
+        // What fails while files are written is a failure of ours, whole.
+        let mut unwritten = None;
+        let mut write = |approved: &Approved<'w>| {
+            let drawn = |error: &::build::BuildError| failure::of_build(error, "", "");
+            trees::write(self, approved, trees, &drawn).map_err(|failure| {
+                let error = PluginError::new(failure.class(), failure.text.clone());
+                unwritten = Some(failure);
+                error
+            })
+        };
+        let told = self.recorder.record().warnings.len();
+        let done = run.publish((digest, outputs), transports, &mut |order| publishing.carry_out(order, &mut write));
+        self.recorder.change(|record| record.outputs.extend(publishing.index_outputs()));
+        let warnings = self.recorder.record().warnings;
+        warnings.iter().skip(told).for_each(|warning| output::warning(warning));
+        if let Some(failure) = unwritten {
+            return Err(failure);
         }
+        done.map_err(|error| failure::of_plugin(&error, None))?;
         let text = "no plugin of the publish phase asked for the image to be written";
-        Err(Failure::new(Status::Usage, text).help("leave tag_and_push in the site's list of plugins"))
+        let missing = || Failure::new(Status::Usage, text).help("leave tag_and_push in the site's list of plugins");
+        publishing.stored().map(::build::Stored::published).ok_or_else(missing)
     }
 
     /// Lets the image through if no plugin objects.

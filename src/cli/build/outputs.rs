@@ -62,7 +62,7 @@ pub(super) fn names(arguments: &Arguments) -> Result<Vec<Reference>, Failure> {
 /// Named locations, pushed tags, else the store. `tags` are those the site's configuration gives.
 pub(super) fn of(arguments: &Arguments, names: &[Reference], tags: Option<&Tags>) -> Result<Outputs, Failure> {
     let given: Vec<&Reference> =
-        if names.is_empty() { tags.into_iter().flat_map(Tags::all).collect() } else { names.iter().collect() };
+        if names.is_empty() { tags.into_iter().flat_map(Tags::of_image).collect() } else { names.iter().collect() };
     let mut outputs = Outputs::default();
     for text in &arguments.output {
         outputs.add(text, parse(text)?, &given)?;

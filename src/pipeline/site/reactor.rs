@@ -69,8 +69,8 @@ pub(super) fn read(top: &mut Fields<'_>, site: &mut Site, notes: &mut Vec<Note>)
     site.package_comparison_exceptions = top.read("package_comparison_exceptions", texts)?.unwrap_or_default();
     site.allowed_build_targets = top.read("allowed_build_targets", texts)?.unwrap_or_default();
     site.image_size_limit = read_size_limit(top, notes)?;
+    site.group_manifests = top.read("group_manifests", Item::boolean)?;
     for (key, value) in [
-        ("group_manifests", &mut site.group_manifests),
         ("skip_koji_check_for_base_image", &mut site.skip_koji_check_for_base_image),
         ("deep_manifest_list_inspection", &mut site.deep_manifest_list_inspection),
         ("fail_on_digest_mismatch", &mut site.fail_on_digest_mismatch),

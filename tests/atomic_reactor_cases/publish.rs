@@ -1,0 +1,111 @@
+//! Labels and names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plugins::decisions;
+use plugins::decisions::publish::{self, Before, Known, Task, Texts};
+use serde_json::{Map, Value, json};
+
+use super::{Outcome, failed, map, site, text};
+
+/// Texts by name: a map, or a list of `NAME=VALUE`.
+pub(super) fn texts(value: &Value) -> Texts {
+    let Some(list) = value.as_array() else { return map(value) };
+    let pairs = list.iter().filter_map(|one| one.as_str()?.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+pub(super) fn labels(input: &Value, context: &Value) -> Outcome {
+    let dockerfile = text(input, "dockerfile").unwrap();
+    let site = decisions::site(&site(&input["config"], context, &BTreeSet::new())).map_err(failed)?;
+    let uri = text(context, "vcs").and_then(|vcs| vcs.split(' ').nth(1)).map(str::to_owned);
+    let known = Known {
+        platform: text(input, "arch").unwrap().to_owned(),
+        epoch: text(input, "build_start").map_or(0, seconds),
+        commit: text(input, "vcs_ref").map(str::to_owned),
+        uri,
+    };
+    let mut args = input["plugin_args"].as_object().cloned().unwrap_or_default();
+    if let Some(explicit) = input["explicit_labels"].as_object().filter(|explicit| !explicit.is_empty()) {
+        args.insert("labels".to_owned(), Value::Object(explicit.clone()));
+    }
+    let (parent, written) =
+        publish::labels(dockerfile, &texts(&input["base_labels"]), &texts(&input["base_env"])).map_err(failed)?;
+    let before = Before { parent: parent.clone(), written: written.clone(), ..Before::default() };
+    let (added, made) = publish::with_labels(dockerfile, &site, (&known, &args), before).map_err(failed)?;
+    let mut effective = parent;
+    effective.extend(written);
+    effective.extend(added);
+    Ok(json!({ "dockerfile": made, "effective_labels": effective }))
+}
+
+/// A time of the cases, which is in UTC, in seconds since 1970.
+fn seconds(text: &str) -> u64 {
+    let numbers: Vec<u64> = text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
+    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = |year, month| match month {
+        2 => 28 + u64::from(is_leap(year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let years: u64 = (1970..numbers[0]).map(|year| 365 + u64::from(is_leap(year))).sum();
+    let months: u64 = (1..numbers[1]).map(|month| length(numbers[0], month)).sum();
+    let days = years + months + numbers[2] - 1;
+    ((days * 24 + numbers[3]) * 60 + numbers[4]) * 60 + numbers[5]
+}
+
+/// The same with the time zone that the reference leaves out of `build-date`, where ours has it.
+pub(super) fn zoned(dockerfile: &Value) -> Value {
+    const KEY: &str = "\"build-date\"=\"";
+    let zoned = |text: &str| {
+        let Some(start) = text.find(KEY).map(|start| start + KEY.len()) else { return text.to_owned() };
+        let (before, rest) = text.split_at(start);
+        let Some((date, after)) = rest.split_once('"') else { return text.to_owned() };
+        format!("{before}{}\"{after}", with_zone(date))
+    };
+    match dockerfile {
+        Value::String(text) => zoned(text).into(),
+        Value::Array(lines) => lines.iter().map(|line| zoned(line.as_str().unwrap())).collect(),
+        other => other.clone(),
+    }
+}
+
+fn with_zone(date: &str) -> String {
+    let date = date.split('.').next().unwrap_or_default().trim_end_matches('Z');
+    format!("{date}Z")
+}
+
+pub(super) fn same_labels(found: &Value, wanted: &Value) -> bool {
+    let zoned = |labels: &Value| {
+        let mut labels = labels.as_object().cloned().unwrap_or_default();
+        if let Some(Value::String(date)) = labels.get_mut("build-date") {
+            *date = with_zone(date);
+        }
+        labels
+    };
+    zoned(found) == zoned(wanted)
+}
+
+pub(super) fn tags(input: &Value, context: &Value) -> Outcome {
+    let params = &input["user_params"];
+    let site = decisions::site(&site(&input["config"], context, &BTreeSet::new())).map_err(failed)?;
+    let tag = text(params, "image_tag").or(text(input, "image_tag"));
+    let more = params["additional_tags"].as_array().into_iter().flatten();
+    let task = Task {
+        image_tag: tag.map(str::to_owned),
+        additional_tags: more.filter_map(Value::as_str).map(str::to_owned).collect(),
+        tags_from_yaml: params["tags_from_yaml"] == true,
+        is_scratch: params["scratch"] == true,
+        is_isolated: params["isolated"] == true,
+        ..Task::default()
+    };
+    let mut args = Map::new();
+    for name in ["tag_suffixes", "unique_tag_only"] {
+        let given = [input, &input["plugin_args"], params].into_iter().find_map(|place| place.get(name));
+        args.extend(given.map(|value| (name.to_owned(), value.clone())));
+    }
+    let labels: BTreeMap<String, String> = map(&input["labels"]);
+    let made = publish::tags(&site, &labels, &task, Some(&args)).map_err(failed)?;
+    let list = |list: &[_]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
+    Ok(json!({ "unique": list(&made.unique), "primary": list(&made.primary), "floating": list(&made.floating) }))
+}
