@@ -25,14 +25,14 @@ use std::time::Instant;
 
 use ::build::{Published, StepNetwork};
 use pipeline::record::Recorder;
-use pipeline::{Clock, Outwards, PhaseName, Registry, Run};
+use pipeline::{Clock, Outwards, PhaseName, Registry, Run, Task};
 
 use crate::environment::Environment;
 use crate::failure::{self, Failure};
 use crate::log::{self, Style};
 use crate::progress::Progress;
 use crate::registries::RegistryArguments;
-use crate::site;
+use crate::site::{self, Configuration};
 use crate::{output, session, summary};
 use config_options::ConfigArguments;
 use foreign::ForeignArguments;
@@ -173,6 +173,23 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// What `words`, options and source as after `stratum build`, ask for.
+    pub(crate) fn of_words(words: &[String]) -> Result<Self, clap::Error> {
+        use clap::{Args, FromArgMatches};
+        let command = Self::augment_args(clap::Command::new("stratum build").no_binary_name(true));
+        Self::from_arg_matches(&command.try_get_matches_from(words)?)
+    }
+
+    /// Further files and directories with credentials for registries, the first one first.
+    pub(crate) fn add_credentials(&mut self, paths: Vec<PathBuf>) {
+        self.registry.secrets = paths;
+    }
+
+    /// The image that stands in the place of the last FROM.
+    pub(crate) fn set_last_base(&mut self, image: Option<String>) {
+        self.sources.last_from = image;
+    }
+
     /// How progress is shown.
     pub(crate) fn style(&self) -> Style {
         if self.log.quiet { Style::Quiet } else { self.progress }
@@ -234,11 +251,31 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
     if arguments.checking.is_alone()? {
         return checking::alone(arguments, environment);
     }
+    let configuration = site::read(arguments.config.as_deref())?;
+    run_as(arguments, environment, registry, Demand { configuration, task: Task::default() })
+}
+
+/// What a build system hands in beside a command line.
+#[derive(Debug)]
+pub(crate) struct Demand {
+    /// The site's configuration; `--config` is not read any more.
+    pub(crate) configuration: Configuration,
+    /// What is demanded of this build.
+    pub(crate) task: Task,
+}
+
+/// Builds what `arguments` say for a build system.
+pub(crate) fn run_as(
+    arguments: &Arguments,
+    environment: &Environment,
+    registry: &Registry,
+    Demand { configuration, task }: Demand,
+) -> Result<(), Failure> {
     let start = Instant::now();
     let clock = || start.elapsed();
     arguments.foreign.check()?;
-    let configuration = site::read(arguments.config.as_deref())?;
-    let settings = Settings::read(arguments, environment, &configuration)?;
+    let mut settings = Settings::read(arguments, environment, &configuration)?;
+    settings.wanted.task = task;
     arguments.log.open(&settings.platform)?;
     log::platform(configuration.site.platform(&settings.platform.architecture));
     let lineup = registry.choose(&configuration.site, &settings.wanted);

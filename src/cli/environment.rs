@@ -5,11 +5,22 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Variables of the environment, and the clock, as they were at the start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Environment {
     variables: BTreeMap<String, String>,
     /// Seconds since 1970.
     pub(crate) now: u64,
+    /// What a pod has for cloning the source and for nothing else.
+    pub(crate) source_login: SourceLogin,
+}
+
+/// How the repository of the source is reached, where that differs from others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SourceLogin {
+    /// The secret's directory.
+    pub(crate) secret: Option<PathBuf>,
+    /// Proxy variables for git.
+    pub(crate) proxies: Vec<(String, String)>,
 }
 
 /// Proxy variables, in lower case; both spellings are read and passed on.
@@ -24,7 +35,21 @@ impl Environment {
         };
         let variables = variables.filter_map(|(name, value)| text(name, value)).collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        Self { variables, now }
+        Self { variables, now, source_login: SourceLogin::default() }
+    }
+
+    /// The same with more variables, where they are not set already.
+    pub(crate) fn with_defaults(&self, more: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut environment = self.clone();
+        for (name, value) in more {
+            environment.variables.entry(name).or_insert(value);
+        }
+        environment
+    }
+
+    /// The same with a login for the source.
+    pub(crate) fn with_source_login(self, source_login: SourceLogin) -> Self {
+        Self { source_login, ..self }
     }
 
     /// A variable that is set to something.
@@ -73,5 +98,14 @@ impl Environment {
     /// Where this user keeps data (XDG Base Directory Specification).
     pub(crate) fn data_home(&self) -> Option<PathBuf> {
         self.path("XDG_DATA_HOME").or_else(|| Some(self.path("HOME")?.join(".local/share")))
+    }
+}
+
+#[cfg(test)]
+impl Environment {
+    /// An environment of these variables.
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { variables: owned.collect(), now: 0, source_login: SourceLogin::default() }
     }
 }

@@ -13,6 +13,7 @@ mod examine;
 mod failure;
 mod help;
 mod inputs;
+mod inside_build;
 mod inspect;
 mod log;
 mod migrate;
@@ -23,6 +24,7 @@ mod registries;
 mod session;
 mod site;
 mod size;
+mod source_secret;
 mod summary;
 mod values;
 
@@ -42,12 +44,17 @@ struct Arguments {
     /// Say more on stderr: decisions, and why
     #[arg(long, global = true)]
     verbose: bool,
+    /// As --verbose, before the subcommand only: atomic-reactor's spelling
+    #[arg(short = 'v', long = "debug", hide = true)]
+    is_debug: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build an image from a Dockerfile
     Build(Box<build::Arguments>),
+    /// Build what a build pod is given: the entry point of OpenShift's custom strategy, in atomic-reactor's place
+    InsideBuild(Box<inside_build::Arguments>),
     /// List an image's packages with the verdict on each signature
     Inspect(Box<inspect::Arguments>),
     /// Copy an image from one place to another, its digests unchanged
@@ -69,6 +76,7 @@ impl Command {
     fn style(&self) -> log::Style {
         match self {
             Self::Build(arguments) => arguments.style(),
+            Self::InsideBuild(arguments) => arguments.progress,
             Self::Inspect(_)
             | Self::Copy(_)
             | Self::Dockerfile(_)
@@ -98,10 +106,11 @@ pub fn main(registry: &pipeline::Registry) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };
-    log::start(arguments.command.style(), arguments.verbose);
+    log::start(arguments.command.style(), arguments.verbose || arguments.is_debug);
     let environment = Environment::read();
     let result = match arguments.command {
         Command::Build(arguments) => build::run(&arguments, &environment, registry),
+        Command::InsideBuild(arguments) => inside_build::run(&arguments, &environment, registry),
         Command::Inspect(arguments) => inspect::run(&arguments, &environment),
         Command::Copy(arguments) => copy::run(&arguments, &environment),
         Command::Dockerfile(command) => dockerfile::run(&command, &environment),

@@ -175,6 +175,9 @@ pub(crate) struct RegistryArguments {
     /// Read this registries.conf instead of the machine's and the user's
     #[arg(long, value_name = "FILE")]
     registries_conf: Option<PathBuf>,
+    /// Credentials that a pod was given: files, or directories as `registries_cfg_path` has them.
+    #[arg(skip)]
+    pub(crate) secrets: Vec<PathBuf>,
 }
 
 impl RegistryArguments {
@@ -201,7 +204,9 @@ fn credentials(arguments: &RegistryArguments, environment: &Environment, site: &
         let parsed = Credentials::parse(&path.display().to_string(), &bytes).map_err(usage)?;
         return Ok(credentials.or(parsed));
     }
-    if let Some(path) = &site.registries_cfg_path {
+    let own = site.registry.iter().map(|push| &push.registry).chain(&site.source_registry).chain(&site.pull_registries);
+    let own = own.filter_map(|registry| registry.cfg_path.as_ref());
+    for path in arguments.secrets.iter().chain(own).chain(&site.registries_cfg_path) {
         let path = site_credentials(path);
         let bytes = read(&path, "the credentials")?;
         let parsed = Credentials::parse(&path.display().to_string(), &bytes).map_err(usage)?;

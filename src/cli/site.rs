@@ -38,7 +38,11 @@ pub(crate) struct Notice {
 /// Reads the file, if one was given.
 pub(crate) fn read(path: Option<&Path>) -> Result<Configuration, Failure> {
     let Some(path) = path else { return Ok(Configuration::default()) };
-    let bytes = inputs::read(path, "the site's configuration")?;
+    parse(path, inputs::read(path, "the site's configuration")?)
+}
+
+/// What `bytes` configure, which are the file `path` or were given under that name.
+pub(crate) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Configuration, Failure> {
     let shown = path.display().to_string();
     match Site::parse(path, &bytes) {
         Ok((site, notes)) => {

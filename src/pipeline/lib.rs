@@ -31,4 +31,4 @@ pub use phase::{
 pub use plugin::{Lineup, Made, Plugin, Registered, Registry, Selected, Setup, Wanted};
 pub use repository::{fetch_repository_file, file_name as repository_file_name, shown_url};
 pub use run::{Clock, Outwards, Refused, Run, Surroundings};
-pub use task::{BuildObject, Task};
+pub use task::{BuildObject, Task, TaskError, UserParams};

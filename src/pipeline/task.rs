@@ -2,9 +2,13 @@
 //!
 //! Plugins get it with what they are made of ([`crate::Setup`]). The default is that of nobody: nothing is demanded.
 
+mod parse;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+
+pub use parse::{TaskError, UserParams};
 
 /// What a build system demands of one build. Keys are those of OSBS's `user_params` where it has one.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -13,6 +13,7 @@ mod deploy;
 mod files;
 mod gateway;
 mod hello;
+mod inside_build;
 mod killed;
 mod language;
 mod logs;

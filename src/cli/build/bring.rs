@@ -19,6 +19,7 @@ use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::output;
 use crate::session::Session;
+use crate::source_secret;
 
 /// Bytes of an archive as it travels.
 const MAX_ARCHIVE: u64 = 16 << 30;
@@ -77,14 +78,15 @@ impl<'a> Bring<'a> {
     pub(super) fn git(&self, url: &GitUrl) -> Result<Checkout, Failure> {
         let cancelled = || self.session.cancel.is_set();
         let options = GitOptions {
-            environment: self.environment.for_git(),
+            environment: source_secret::for_git(self.environment, || self.folder())?,
             cancelled: &cancelled,
             deadline: None,
             with_submodules: false,
             keeps_git_directory: false,
         };
         self.say(&url.to_string());
-        source::git::check_out(url, &self.folder()?, &options).map_err(|error| failure::of_git(&error))
+        let url = source_secret::with_login(self.environment, url)?;
+        source::git::check_out(&url, &self.folder()?, &options).map_err(|error| failure::of_git(&error))
     }
 
     /// Downloads `url` and looks at it; also when it was changed last.

@@ -91,17 +91,21 @@ impl ConfigArguments {
     }
 }
 
-/// The Dockerfile's text with `from` in its first FROM and an ENV of `variables` after every FROM.
+/// The Dockerfile's text with other images in its first and last FROM and an ENV of `variables` after every FROM.
 ///
 /// The text is changed and not what is made of it, so that history, record and `--dry-run` show what is executed.
 pub(crate) fn edited(
     file: &Dockerfile,
-    from: Option<&str>,
+    (first, last): (Option<&str>, Option<&str>),
     variables: &[(String, String)],
 ) -> Result<String, EditError> {
     let mut edits = Vec::new();
-    if let Some(from) = from {
+    let last_stage = dockerfile::stages(file)?.stages.len().saturating_sub(1);
+    if let Some(from) = first.filter(|_| last.is_none() || last_stage > 0) {
         edits.push(edit::pin_from(file, 0, from)?);
+    }
+    if let Some(from) = last {
+        edits.push(edit::pin_from(file, last_stage, from)?);
     }
     if !variables.is_empty() {
         let line = env_line(variables, file.escape());
@@ -146,13 +150,21 @@ mod tests {
     fn check(text: &str, from: Option<&str>, variables: &[(&str, &str)], expected: &str) {
         let file = dockerfile::parse(text).unwrap();
         let variables: Vec<_> = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        assert_eq!(edited(&file, from, &variables).unwrap(), expected);
+        assert_eq!(edited(&file, (from, None), &variables).unwrap(), expected);
     }
 
     #[test]
     fn only_the_first_from_is_replaced() {
         check("FROM a AS x\nFROM b\n", Some("c:1"), &[], "FROM c:1 AS x\nFROM b\n");
         check("ARG V=1\nFROM a:$V\n", Some("b"), &[], "ARG V=1\nFROM b\n");
+    }
+
+    #[test]
+    fn the_last_from_is_replaced_too() {
+        let edited = |text: &str, first| edited(&dockerfile::parse(text).unwrap(), (first, Some("c:1")), &[]).unwrap();
+        assert_eq!(edited("FROM a AS x\nFROM b\n", None), "FROM a AS x\nFROM c:1\n");
+        assert_eq!(edited("FROM a\nFROM b\n", Some("d")), "FROM d\nFROM c:1\n");
+        assert_eq!(edited("FROM a\n", Some("d")), "FROM c:1\n");
     }
 
     #[test]
@@ -169,6 +181,6 @@ mod tests {
     #[test]
     fn an_image_that_cannot_stand_after_from_is_refused() {
         let file = dockerfile::parse("FROM a\n").unwrap();
-        assert!(edited(&file, Some("a b"), &[]).is_err());
+        assert!(edited(&file, (Some("a b"), None), &[]).is_err());
     }
 }

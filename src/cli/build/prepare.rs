@@ -216,8 +216,9 @@ fn repositories(arguments: &Arguments, http: &http::Client) -> Result<Vec<Reposi
 
 /// The Dockerfile with what `--from` and `--env` say in its text.
 fn edited(arguments: &Arguments, environment: &Environment, file: Dockerfile) -> Result<Dockerfile, Failure> {
-    let (from, variables) = (arguments.sources.from.as_deref(), arguments.image.variables(environment));
-    if from.is_none() && variables.is_empty() {
+    let from = (arguments.sources.from.as_deref(), arguments.sources.last_from.as_deref());
+    let variables = arguments.image.variables(environment);
+    if from == (None, None) && variables.is_empty() {
         return Ok(file);
     }
     let text = match config_options::edited(&file, from, &variables) {

@@ -126,6 +126,22 @@ impl GitUrl {
         Ok(self)
     }
 
+    /// The same repository with this login, where it is reached over http or https and the URL has no login.
+    #[must_use]
+    pub fn with_login(mut self, user: &str, password: &str) -> Self {
+        let is_web = ["http://", "https://"].iter().any(|scheme| self.repository.starts_with(scheme));
+        if is_web && self.credentials.is_none() {
+            self.credentials = Some(Credentials { user: Secret::new(user), password: Some(Secret::new(password)) });
+        }
+        self
+    }
+
+    /// Whether it holds a user and perhaps a password that are sent to the server.
+    #[must_use]
+    pub fn has_login(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// The repository's address, without credentials.
     #[must_use]
     pub fn repository(&self) -> &str {
