@@ -1,21 +1,31 @@
 //! `add_buildargs_in_dockerfile`: every stage declares the build arguments.
 //!
 //! Reads the build arguments that have a value and the Dockerfile. Returns one edit: `ARG` for each of them, sorted,
-//! behind every FROM, so that steps see the values as variables. Never fails. It acts where the site lists it only:
-//! otherwise an argument means what docker makes of it, which is nothing without the Dockerfile's own ARG.
+//! behind every FROM, so that steps see the values as variables. Never fails. It acts where the site lists it, or where a
+//! remote source was found, whose variables they are: otherwise an argument means what docker makes of it, which is
+//! nothing without the Dockerfile's own ARG.
 
 use pipeline::{Changes, Edit, Made, Plugin, PluginError, PreBuild, PreBuildView, Reasoned, Setup};
 
+use crate::download_remote_source;
+
 #[derive(Debug)]
-struct AddBuildArgs;
+struct AddBuildArgs {
+    is_listed: bool,
+}
 
 #[expect(clippy::unnecessary_wraps, reason = "all plugins are made the same way")]
 pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
-    Ok(if setup.args.is_some() { Some(Box::new(AddBuildArgs)) } else { None })
+    let is_listed = setup.args.is_some();
+    let acts = is_listed || setup.site.remote_sources.is_some();
+    Ok(if acts { Some(Box::new(AddBuildArgs { is_listed })) } else { None })
 }
 
 impl Plugin<PreBuild> for AddBuildArgs {
     fn run(&self, view: &PreBuildView<'_>) -> Result<Changes, PluginError> {
+        if !self.is_listed && !view.request.contexts.contains_key(download_remote_source::CONTEXT) {
+            return Ok(Changes::default());
+        }
         let edits = decide(view.request.build_args.keys().map(String::as_str));
         Ok(Changes { edits: edits.into_iter().collect(), ..Changes::default() })
     }

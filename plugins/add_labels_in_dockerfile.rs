@@ -5,13 +5,15 @@
 //! labels the image will have. What is known of the build beats the site, the site beats the argument `labels` and the
 //! release that is demanded, those beat the Dockerfile, that beats the parent; only two labels are the Dockerfile's where
 //! it has them, `distribution-scope` and `com.redhat.license_terms`. What the Dockerfile says already is not repeated.
-//! Fails the build when the URL's format names a label that is not there.
+//! Where container.yaml has `set_release_env`, every stage gets that variable with the release too. Fails the build when
+//! the URL's format names a label that is not there.
 
 mod options;
 
 use pipeline::site::Site;
 use pipeline::{Changes, Class, Edit, Fact, Made, Plugin, PluginError, PreBuild, PreBuildView, Reasoned, Setup};
 
+use crate::container_yaml;
 use crate::labels::{self, Labels};
 
 pub(crate) use options::Options;
@@ -97,9 +99,28 @@ impl Plugin<PreBuild> for AddLabels {
         warnings.extend(replaced(&self.rules, &before));
         let added = decide(&self.rules, &before)?;
         let all = union(&[&before.parent, &before.written, &added, &before.demanded]);
-        let edits = edit(added).into_iter().collect();
+        let mut edits: Vec<Reasoned> = edit(added).into_iter().collect();
+        if let Some(variable) = container_yaml::of(view)?.set_release_env {
+            match release_env(&variable, &all) {
+                Ok(edit) => edits.push(edit),
+                Err(warning) => warnings.push(warning),
+            }
+        }
         Ok(Changes { edits, facts: vec![Fact::Labels(all)], warnings })
     }
+}
+
+/// The edit that sets `variable` to the release in every stage (container.yaml, `set_release_env`); in words why not.
+pub(crate) fn release_env(variable: &str, all: &Labels) -> Result<Reasoned, String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if variable.is_empty() || variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(is_word) {
+        return Err(format!("container.yaml: set_release_env: {variable:?} cannot be the name of a variable"));
+    }
+    let value = labels::value(all, "release").ok_or_else(|| {
+        format!("container.yaml: set_release_env: {variable} is not set, for the image has no label release")
+    })?;
+    let edit = Edit::Environment { name: variable.to_owned(), value: value.to_owned() };
+    Ok(Reasoned { edit, reason: "container.yaml wants the release in a variable".to_owned() })
 }
 
 /// The edit that adds these labels; none for none.

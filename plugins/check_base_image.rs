@@ -15,10 +15,10 @@ use pipeline::site::Site;
 use pipeline::{Changes, Class, Fact, Made, Parent, Plugin, PluginError, PreBuild, PreBuildView, Setup};
 use transport::Location;
 
-use crate::container_yaml::{self, ContainerYaml};
+use crate::check_and_set_platforms;
 
 /// What Koji would make a base image of.
-const BY_KOJI: &str = "koji/image-build";
+pub(crate) const BY_KOJI: &str = "koji/image-build";
 
 #[derive(Debug)]
 struct CheckBaseImage {
@@ -47,8 +47,7 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
 
 impl Plugin<PreBuild> for CheckBaseImage {
     fn run(&self, view: &PreBuildView<'_>) -> Result<Changes, PluginError> {
-        let yaml = view.context_file(container_yaml::NAME)?.map(|text| container_yaml::parse(&text)).transpose()?;
-        let platforms = wanted(&view.request.platform.architecture, &yaml.unwrap_or_default(), view.site)?;
+        let platforms = check_and_set_platforms::of_images(view)?;
         let mut parents = Vec::new();
         for stage in view.plan.needed.iter().chain(&view.plan.others) {
             let parent = self.parent(view, stage, &platforms).map_err(|error| error.at(stage.base_span))?;
@@ -179,33 +178,13 @@ pub(crate) fn enclose(repository: &str, organization: &str) -> String {
 }
 
 /// The `--build-context` that `name` means: literally, or as an image reference that says the same.
-fn context<'r>(request: &'r Request, name: &str) -> Option<&'r NamedContext> {
+pub(crate) fn context<'r>(request: &'r Request, name: &str) -> Option<&'r NamedContext> {
     let is_same = |known: &str| {
         let parse = |text: &str| text.parse::<Reference>().ok();
         parse(known).is_some_and(|known| Some(known) == parse(name))
     };
     let similar = || request.contexts.iter().find(|(known, _)| is_same(known)).map(|(_, context)| context);
     request.contexts.get(name).or_else(similar)
-}
-
-/// The architectures that all base images must have: those of container.yaml, `own` among them; else that alone.
-pub(crate) fn wanted(own: &str, yaml: &ContainerYaml, site: &Site) -> Result<Vec<String>, PluginError> {
-    let names = |platforms: &[String]| platforms.iter().map(|name| site.goarch(name).to_owned()).collect::<Vec<_>>();
-    let (only, not) = (names(&yaml.only), names(&yaml.not));
-    let is_wanted = |name: &String| (only.is_empty() || only.contains(name)) && !not.contains(name);
-    let own = own.to_owned();
-    if !is_wanted(&own) {
-        let text = format!(
-            "{}: its platforms leave out {}, which this build is for",
-            container_yaml::NAME,
-            site.platform(&own)
-        );
-        return Err(PluginError::new(Class::Source, text).help("change `platforms`, or build for another platform"));
-    }
-    let mut all: Vec<String> = only.iter().filter(|name| is_wanted(name)).cloned().chain([own]).collect();
-    all.sort();
-    all.dedup();
-    Ok(all)
 }
 
 fn check_platforms(name: &str, present: &[Platform], wanted: &[String]) -> Result<(), PluginError> {
@@ -297,24 +276,6 @@ pub(crate) mod tests {
             assert_eq!(decide(name, &rules(None)).unwrap_err().text, text);
         }
         check("koji/image-builder", None, "src.example/koji/image-builder:latest");
-    }
-
-    #[track_caller]
-    fn platforms(yaml: &str, expected: Result<&[&str], &str>) {
-        let yaml = container_yaml::parse(yaml).unwrap();
-        let found = wanted("amd64", &yaml, &Site::default()).map_err(|error| error.text);
-        let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert_eq!(found, expected.map_err(str::to_owned));
-    }
-
-    #[test]
-    fn the_platforms_of_container_yaml_are_wanted_under_the_names_images_use() {
-        platforms("", Ok(&["amd64"]));
-        platforms("platforms: {only: [x86_64, aarch64, ppc64le], not: ppc64le}", Ok(&["amd64", "arm64"]));
-        platforms("platforms: {not: s390x}", Ok(&["amd64"]));
-        let left_out = Err("container.yaml: its platforms leave out x86_64, which this build is for");
-        platforms("platforms: {not: [x86_64, ppc64le]}", left_out);
-        platforms("platforms: {only: aarch64}", left_out);
     }
 
     #[track_caller]

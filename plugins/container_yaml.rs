@@ -1,19 +1,29 @@
-//! What plugins read of container.yaml (osbs-client, "container.yaml"): platforms and tags.
+//! `container.yaml`: what a repository says of how its image is built (OSBS, "Image configuration").
 //!
-//! Comes in: the file's text. Goes out: [`ContainerYaml`], or the first thing that is wrong, with line and column.
-//! Other keys are somebody else's and are not looked at.
+//! Comes in: the file's text. Goes out: [`ContainerYaml`], or the first thing that is wrong, with file, line, column,
+//! the key and what it means; a key nobody knows is wrong too. What is accepted is what the reference's schema
+//! accepts. Some rules of that schema are OSBS's and not the file's (sources that exclude each other): [`read`] goes on
+//! after them and hands the complaints over, [`parse`] does not. Nothing here decides what becomes of a key.
 
-use std::fmt::{self, Formatter};
+mod compose;
+mod meaning;
+mod sources;
+#[cfg(test)]
+mod tests;
 
-use pipeline::{Class, PluginError};
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Unexpected, Visitor};
-use serde_saphyr::{Error, Options};
+use pipeline::yaml::{self, Fault, Fields, Item};
+use pipeline::{Class, PluginError, PreBuildView};
+
+pub(crate) use compose::Compose;
+pub(crate) use sources::RemoteSources;
 
 /// The file's name, beside the Dockerfile.
 pub(crate) const NAME: &str = "container.yaml";
+/// Names that somebody who meant it gave the file.
+const SLIPS: [&str; 5] = ["container.yml", ".container.yaml", ".container.yml", "Container.yaml", "containers.yaml"];
 
 /// What was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ContainerYaml {
     /// `platforms.only`; empty means all.
     pub(crate) only: Vec<String>,
@@ -21,133 +31,176 @@ pub(crate) struct ContainerYaml {
     pub(crate) not: Vec<String>,
     /// `tags`.
     pub(crate) tags: Option<Vec<String>>,
+    /// `set_release_env`: the variable that holds the release.
+    pub(crate) set_release_env: Option<String>,
+    /// `compose`.
+    pub(crate) compose: Option<Compose>,
+    /// Whether there is `flatpak`.
+    pub(crate) is_flatpak: bool,
+    /// `operator_manifests.manifests_dir`.
+    pub(crate) operator_manifests: Option<String>,
+    /// `remote_source`, `remote_sources` or `go`.
+    pub(crate) sources: Option<RemoteSources>,
+    /// `buildtime_limit`, in seconds.
+    pub(crate) buildtime_limit: Option<u64>,
+    /// Keys that have no effect any more.
+    pub(crate) deprecated: Vec<&'static str>,
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-struct File {
-    platforms: Option<Platforms>,
-    tags: Option<Many>,
+/// Reads the text of the file; an empty one says nothing.
+///
+/// # Errors
+/// The first thing that is wrong, OSBS's rules included.
+pub(crate) fn parse(text: &str) -> Result<ContainerYaml, PluginError> {
+    let (yaml, complaints) = read(text)?;
+    complaints.into_iter().next().map_or(Ok(yaml), Err)
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-struct Platforms {
-    only: Option<OneOrMany>,
-    not: Option<OneOrMany>,
+/// The same, and what OSBS would not accept of it.
+///
+/// # Errors
+/// The first thing that can mean nothing.
+pub(crate) fn read(text: &str) -> Result<(ContainerYaml, Vec<PluginError>), PluginError> {
+    yaml::read_with_complaints((NAME, text), meaning::OF_KEYS, |item, complaints| match item {
+        Some(item) => top(&item, complaints),
+        None => Ok(ContainerYaml::default()),
+    })
+}
+
+/// That of a build; what is not there says nothing.
+///
+/// # Errors
+/// As [`read`]; a file that is there under a name nobody reads.
+pub(crate) fn of(view: &PreBuildView<'_>) -> Result<ContainerYaml, PluginError> {
+    with_complaints(view).map(|(yaml, _)| yaml)
+}
+
+/// The same, and what OSBS would not accept of it.
+///
+/// # Errors
+/// As [`of`].
+pub(crate) fn with_complaints(view: &PreBuildView<'_>) -> Result<(ContainerYaml, Vec<PluginError>), PluginError> {
+    match view.context_file(NAME)? {
+        Some(text) => read(&text),
+        None => match SLIPS.into_iter().find(|slip| matches!(view.context_file(slip), Ok(Some(_)))) {
+            Some(slip) => Err(misspelt(slip)),
+            None => Ok((ContainerYaml::default(), Vec::new())),
+        },
+    }
+}
+
+fn misspelt(slip: &str) -> PluginError {
+    PluginError::new(Class::Source, format!("{slip}: nobody reads a file of this name"))
+        .help(format!("call it {NAME}, or remove it"))
+}
+
+fn top(item: &Item<'_>, complaints: &mut Vec<Fault>) -> Result<ContainerYaml, Fault> {
+    let mut top = item.fields()?;
+    let mut yaml = ContainerYaml::default();
+    if let Some(item) = top.take("platforms").filter(|item| !item.is_nothing()) {
+        let mut fields = item.fields()?;
+        yaml.only = fields.read("only", one_or_many)?.unwrap_or_default();
+        yaml.not = fields.read("not", one_or_many)?.unwrap_or_default();
+        fields.refuse_rest()?;
+    }
+    yaml.compose = read_some(&mut top, "compose", Compose::read)?;
+    yaml.tags = top.read("tags", texts)?;
+    yaml.set_release_env = top.read("set_release_env", text)?;
+    yaml.is_flatpak = read_some(&mut top, "flatpak", |item| item.fields().map(drop))?.is_some();
+    yaml.operator_manifests = match top.take("operator_manifests") {
+        Some(item) if item.is_nothing() => {
+            complaints.push(item.expected("a map of keys and values"));
+            None
+        }
+        Some(item) => Some(operator_manifests(&item)?),
+        None => None,
+    };
+    yaml.sources = sources::read(&mut top, complaints)?;
+    yaml.buildtime_limit = top.read("buildtime_limit", |item| whole_from(item, 0))?;
+    yaml.deprecated = deprecated(&mut top)?;
+    top.refuse_rest()?;
+    Ok(yaml)
+}
+
+/// Reads and forgets what had an effect once; which of it there was.
+fn deprecated(top: &mut Fields<'_>) -> Result<Vec<&'static str>, Fault> {
+    let mut found = Vec::new();
+    let autorebuild = |item: &Item<'_>| {
+        let mut fields = item.fields()?;
+        for key in ["from_latest", "add_timestamp_to_release", "ignore_isolated_builds"] {
+            fields.read(key, Item::boolean)?;
+        }
+        fields.refuse_rest()
+    };
+    found.extend(read_some(top, "autorebuild", autorebuild)?.map(|()| "autorebuild"));
+    let method = |item: &Item<'_>| one_of(item, &["docker_api", "imagebuilder", "buildah_bud"]);
+    found.extend(top.read("image_build_method", method)?.map(|_| "image_build_method"));
+    found.extend(top.read("version", |item| whole_from(item, 1))?.map(|_| "version"));
+    Ok(found)
+}
+
+fn operator_manifests(item: &Item<'_>) -> Result<String, Fault> {
+    const KIND: &str = "a path in the repository that does not begin with a slash";
+    let mut fields = item.fields()?;
+    let place = fields.need("manifests_dir")?;
+    let directory = place.any_text(KIND)?;
+    if directory.is_empty() || directory.starts_with('/') {
+        return Err(place.expected(KIND));
+    }
+    for key in ["enable_digest_pinning", "enable_repo_replacements", "enable_registry_replacements", "skip_all"] {
+        fields.read(key, Item::boolean)?;
+    }
+    fields.read("repo_replacements", |item| item.each(repo_replacement))?;
+    fields.refuse_rest()?;
+    Ok(directory.to_owned())
+}
+
+fn repo_replacement(item: &Item<'_>) -> Result<(), Fault> {
+    let mut fields = item.fields()?;
+    text(&fields.need("registry")?)?;
+    fields.need("package_mappings")?.fields()?.rest().try_for_each(|(_, item)| text(&item).map(drop))?;
+    fields.refuse_rest()
+}
+
+/// The value of a key that may be there and say nothing.
+fn read_some<T>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    read: impl FnOnce(&Item<'_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    fields.take(key).filter(|item| !item.is_nothing()).map(|item| read(&item)).transpose()
+}
+
+fn text(item: &Item<'_>) -> Result<String, Fault> {
+    item.any_text("a text").map(str::to_owned)
+}
+
+fn texts(item: &Item<'_>) -> Result<Vec<String>, Fault> {
+    item.each(text)
 }
 
 /// A text, or a list of them.
-#[derive(Debug, Default)]
-struct OneOrMany(Vec<String>);
-
-/// A list of texts.
-#[derive(Debug)]
-struct Many(Vec<String>);
-
-/// Reads the text of the file; an empty one says nothing.
-pub(crate) fn parse(text: &str) -> Result<ContainerYaml, PluginError> {
-    let mut options = Options::default();
-    // A number that stands for a text must be in quotes: `1.10` is 1.1.
-    options.no_schema = true;
-    options.with_snippet = false;
-    let file: Option<File> = serde_saphyr::from_str_with_options(text, options).map_err(|error| wrong(&error))?;
-    let file = file.unwrap_or_default();
-    let platforms = file.platforms.unwrap_or_default();
-    let list = |value: Option<OneOrMany>| value.unwrap_or_default().0;
-    Ok(ContainerYaml { only: list(platforms.only), not: list(platforms.not), tags: file.tags.map(|tags| tags.0) })
-}
-
-/// The library's complaint in our words, behind file, line and column.
-fn wrong(error: &Error) -> PluginError {
-    let error = error.without_snippet();
-    let place = error.location().map_or_else(String::new, |place| format!(":{}:{}", place.line(), place.column()));
-    let complain = |what: &str| PluginError::new(Class::Source, format!("{NAME}{place}: {what}"));
-    if let Error::QuotingRequired { value, .. } = error {
-        return complain(&format!("expected a text, found {value} without quotes")).help("put it in quotes");
-    }
-    if let Error::Unexpected { expected, .. } = error {
-        return match *expected {
-            "string scalar" => complain("expected a text"),
-            "mapping start" => complain("expected a map of keys and values"),
-            other => complain(&format!("expected {other}")),
-        };
-    }
-    let full = error.to_string();
-    complain(full.rsplit_once(" at line ").map_or(full.as_str(), |(what, _)| what))
-}
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Texts { expected: "a text or a list of texts", takes_one: true }).map(Self)
+fn one_or_many(item: &Item<'_>) -> Result<Vec<String>, Fault> {
+    match (item.any_text("a text"), item.list()) {
+        (Ok(text), _) => Ok(vec![text.to_owned()]),
+        (Err(_), Ok(_)) => texts(item),
+        (Err(_), Err(_)) => Err(item.expected("a text or a list of texts")),
     }
 }
 
-impl<'de> Deserialize<'de> for Many {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Texts { expected: "a list of texts", takes_one: false }).map(Self)
-    }
+fn one_of(item: &Item<'_>, known: &[&'static str]) -> Result<&'static str, Fault> {
+    let kind = known.join(", ");
+    let text = item.any_text(&kind)?;
+    known.iter().find(|one| **one == text).copied().ok_or_else(|| item.expected(&kind))
 }
 
-/// Reads texts, and says what it would have liked.
-struct Texts {
-    expected: &'static str,
-    takes_one: bool,
-}
-
-impl<'de> Visitor<'de> for Texts {
-    type Value = Vec<String>;
-
-    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.expected)
+/// A whole number from `least`, written with or without a fraction that is nought.
+fn whole_from(item: &Item<'_>, least: u32) -> Result<u64, Fault> {
+    let wrong = || item.expected(&format!("a whole number from {least}"));
+    let number = item.number().ok_or_else(wrong)?;
+    if number < f64::from(least) || number.fract() != 0.0 || number > 9e15 {
+        return Err(wrong());
     }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
-        if self.takes_one { Ok(vec![text.to_owned()]) } else { Err(E::invalid_type(Unexpected::Str(text), &self)) }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {
-        let mut texts = Vec::new();
-        while let Some(text) = items.next_element()? {
-            texts.push(text);
-        }
-        Ok(texts)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn refused(text: &str, expected: &str) {
-        assert_eq!(parse(text).unwrap_err().text, expected);
-    }
-
-    #[test]
-    fn platforms_are_one_or_many_and_other_keys_are_left_alone() {
-        let yaml = parse("platforms:\n  only: [x86_64, aarch64]\n  not: s390x\ncompose: {packages: []}\n").unwrap();
-        let (only, not) = (vec!["x86_64".into(), "aarch64".into()], vec!["s390x".to_owned()]);
-        assert_eq!(yaml, ContainerYaml { only, not, tags: None });
-    }
-
-    #[test]
-    fn nothing_says_nothing() {
-        for text in ["", "---\n", "# c\n", "tags:\nplatforms:\n  only:\n"] {
-            assert_eq!(parse(text).unwrap(), ContainerYaml::default(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_type_is_named_with_its_place() {
-        refused("tags:\n  latest: 1\n", "container.yaml:2:3: invalid type: map, expected a list of texts");
-        refused("tags: v1\n", "container.yaml:1:1: invalid type: string \"v1\", expected a list of texts");
-        refused("tags: [a, 1.10]\n", "container.yaml:1:11: expected a text, found 1.10 without quotes");
-        refused("platforms:\n  only: [x86_64, {a: b}]\n", "container.yaml:2:18: expected a text");
-        let kind = "invalid type: integer `7`, expected a text or a list of texts";
-        refused("platforms:\n  not: 7\n", &format!("container.yaml:2:3: {kind}"));
-        refused("platforms: x86_64\n", "container.yaml:1:12: expected a map of keys and values");
-        refused("- a\n", "container.yaml:1:1: expected a map of keys and values");
-        refused("a: [\n", "container.yaml:1:4: unclosed bracket '['");
-    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and between the bounds")]
+    Ok(number as u64)
 }

@@ -3,19 +3,20 @@
 //! For comparing this program with others: no registry, context or clock is asked, texts come in and out, and the
 //! decisions are those functions of the plugins and of the pipeline that a build runs.
 
+pub mod files;
 pub mod publish;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use dockerfile::{Base, Dockerfile, Origin};
-use oci::{ImageName, Platform, Reference};
+use oci::{ImageName, Reference};
 use pipeline::site::Site;
 use pipeline::{Class, PluginError, Reasoned};
 
 use crate::check_base_image::{self, Rules};
 use crate::{add_buildargs_in_dockerfile, add_dockerfile, change_from_in_dockerfile};
-use crate::{container_yaml, distribution_scope, labels, tag_from_config};
+use crate::{distribution_scope, labels, tag_from_config};
 
 /// An image that a stage is built on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,14 +139,6 @@ pub fn embedded(text: &str, nvr: Option<&str>, labels: &BTreeMap<String, String>
 /// [`Class::Configuration`] for a URL that ends in no file name.
 pub fn repository_file_name(url: &str) -> Result<String, PluginError> {
     pipeline::repository_file_name(url)
-}
-
-/// The platforms of a container.yaml that are built for, of which `own` is this build's.
-///
-/// # Errors
-/// As check_base_image.
-pub fn platforms(own: &Platform, yaml: &str, site: &Site) -> Result<Vec<String>, PluginError> {
-    check_base_image::wanted(&own.architecture, &container_yaml::parse(yaml)?, site)
 }
 
 /// The instructions of a Dockerfile on one line each: names in upper case, continuations joined, no comments, the labels of

@@ -10,22 +10,32 @@ mod all_rpm_packages;
 mod arguments;
 mod attach_record;
 mod change_from_in_dockerfile;
+mod check_and_set_platforms;
+mod check_and_set_rebuild;
 mod check_base_image;
 mod check_image_size;
 mod check_signatures;
+mod check_user_settings;
 mod container_yaml;
+mod content_sets;
 pub mod decisions;
 mod distgit_fetch_artefacts;
 mod distribution_scope;
+mod download_remote_source;
+mod fetch_maven_artifacts;
 mod group_manifests;
+mod image_build_conf;
+mod ini;
 mod inject_yum_repos;
 mod labels;
 mod obsolete;
 mod push_floating_tags;
+mod stop_autorebuild_if_disabled;
 mod store_metadata;
 mod tag_and_push;
 mod tag_from_config;
 mod verify_media;
+mod wildcard;
 
 use pipeline::{Registered, Registry};
 
@@ -33,15 +43,8 @@ use pipeline::{Registered, Registry};
 #[must_use]
 pub fn registry() -> Registry {
     Registry {
-        source: vec![Registered {
-            key: "distgit_fetch_artefacts",
-            also: &[],
-            text: "Fetches the files named by the clone's `sources` from the lookaside cache, by checksum.",
-            acts: "where the site has `lookaside`",
-            always: false,
-            make: distgit_fetch_artefacts::make,
-        }],
-        pre_build: pre_build(),
+        source: source(),
+        pre_build: settings().into_iter().chain(pre_build()).collect(),
         post_build: vec![
             Registered {
                 key: "all_rpm_packages",
@@ -129,6 +132,70 @@ fn publish() -> Vec<Registered<pipeline::Publish>> {
     ]
 }
 
+/// Whether a build system demands the build, or the site lists the plugin: then the build system's rules count.
+fn is_demanded(setup: &pipeline::Setup<'_>) -> bool {
+    let wanted = setup.wanted;
+    setup.args.is_some() || wanted.hub.is_some() || wanted.task != pipeline::Task::default()
+}
+
+fn source() -> Vec<Registered<pipeline::Source>> {
+    let plugin = |key, text, acts, make| Registered { key, also: &[], text, acts, always: false, make };
+    vec![
+        plugin(
+            "check_and_set_rebuild",
+            "Says whether a new parent triggered the build.",
+            "where a new parent did",
+            check_and_set_rebuild::make as fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::Source>,
+        ),
+        plugin(
+            "stop_autorebuild_if_disabled",
+            "Cancels a build that a new parent triggered, unless the source's .osbs-repo-config enables such builds.",
+            "where a new parent triggered the build",
+            stop_autorebuild_if_disabled::make,
+        ),
+        plugin(
+            "distgit_fetch_artefacts",
+            "Fetches the files named by the clone's `sources` from the lookaside cache, by checksum.",
+            "where the site has `lookaside`",
+            distgit_fetch_artefacts::make,
+        ),
+        plugin(
+            "fetch_maven_artifacts",
+            "Fetches what the clone's fetch-artifacts-url.yaml and fetch-artifacts-koji.yaml name into `artifacts/`.",
+            "where there is a configuration",
+            fetch_maven_artifacts::make,
+        ),
+    ]
+}
+
+/// What a repository's files say, before anything is looked at.
+fn settings() -> Vec<Registered<pipeline::PreBuild>> {
+    let plugin = |key, also, text, acts, make| Registered { key, also, text, acts, always: false, make };
+    vec![
+        plugin(
+            "check_user_settings",
+            &["assert_labels"][..],
+            "Checks the Dockerfile's labels, container.yaml and the other files of a dist-git repository.",
+            "where there is a configuration",
+            check_user_settings::make as fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::PreBuild>,
+        ),
+        plugin(
+            "check_and_set_platforms",
+            &[],
+            "Decides which platforms the image is built for.",
+            "where there is a Koji target, or a user asks for platforms",
+            check_and_set_platforms::make,
+        ),
+        plugin(
+            "download_remote_source",
+            &["resolve_remote_source"],
+            "Gives a build the remote sources of container.yaml that were fetched before it.",
+            "where there is a configuration",
+            download_remote_source::make,
+        ),
+    ]
+}
+
 fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
     let plugin = |key, also, text, acts, make| Registered { key, also, text, acts, always: false, make };
     vec![
@@ -178,7 +245,7 @@ fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
             "add_buildargs_in_dockerfile",
             &[],
             "Declares the build arguments in every stage, so that steps see them as variables.",
-            "where the site lists it",
+            "where the site lists it, or has `remote_sources`",
             add_buildargs_in_dockerfile::make,
         ),
         plugin(
@@ -244,8 +311,10 @@ record: {path: /r.json, push: true}
     #[test]
     fn a_site_that_configures_everything_gets_everything_in_order() {
         let chosen = lineup(SITE, &Wanted::default());
-        assert_eq!(keys(&chosen.source), ["distgit_fetch_artefacts"]);
+        assert_eq!(keys(&chosen.source), ["distgit_fetch_artefacts", "fetch_maven_artifacts"]);
         let pre_build = [
+            "check_user_settings",
+            "download_remote_source",
             "check_base_image",
             "change_from_in_dockerfile",
             "inject_yum_repos",

@@ -120,6 +120,7 @@ impl Plugin<PreBuild> for TagFromConfig {
         let (suffixes, warnings) = match &self.suffixes {
             Some(suffixes) => (suffixes.clone(), Vec::new()),
             None => {
+                let yaml = container_yaml::of(view)?;
                 let (extra, warnings) = match of_task(&self.task) {
                     Some(extra) => (extra, Vec::new()),
                     None => extra(view.context_file(ADDITIONAL_TAGS)?.as_deref(), yaml.tags),
@@ -284,7 +285,9 @@ fn extra(file: Option<&str>, yaml: Option<Vec<String>>) -> (Extra, Vec<String>) 
     let warning = |tag: &String| {
         format!("{name}: `{tag}` is left out: a tag there has up to {MAX_TAG} letters, digits, underscores and dots")
     };
-    (Extra { tags, is_all }, bad.iter().map(warning).collect())
+    let unread = (is_all && file.is_some())
+        .then(|| format!("{ADDITIONAL_TAGS}: its tags are left out, for {} has tags", container_yaml::NAME));
+    (Extra { tags, is_all }, bad.iter().map(warning).chain(unread).collect())
 }
 
 /// `[\w.]{1,127}`, with `{label}` in it.
@@ -450,7 +453,8 @@ mod tests {
             "additional-tags: `bad-tag` is left out: a tag there has up to 127 letters, digits, underscores and dots";
         assert_eq!(warnings, [warning]);
         let (found, warnings) = extra(Some("v1\n"), Some(vec!["y1".into(), "z-1".into()]));
-        assert_eq!((found, warnings.len()), (Extra { tags: vec!["y1".into()], is_all: true }, 1));
+        assert_eq!((found, warnings.len()), (Extra { tags: vec!["y1".into()], is_all: true }, 2));
+        assert_eq!(warnings[1], "additional-tags: its tags are left out, for container.yaml has tags");
         assert_eq!(extra(None, None), (Extra::default(), Vec::new()));
     }
 

@@ -239,3 +239,12 @@ fn wrong_arguments_are_named() {
 fn the_release_a_build_demands_is_a_label() {
     assert_eq!(Options::read(None, Some("7")).unwrap().labels, of(&[("release", "7")]));
 }
+
+#[test]
+fn a_variable_holds_the_release_if_there_is_one() {
+    let edit = release_env("REL", &of(&[("release", "3.fc40")])).unwrap().edit;
+    assert_eq!(edit, Edit::Environment { name: "REL".to_owned(), value: "3.fc40".to_owned() });
+    let warning = "container.yaml: set_release_env: REL is not set, for the image has no label release";
+    assert_eq!(release_env("REL", &Labels::new()).unwrap_err(), warning);
+    assert!(release_env("A B", &of(&[("release", "3")])).is_err());
+}

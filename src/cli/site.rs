@@ -77,11 +77,9 @@ fn may_hold_secret(text: &str, line: usize) -> bool {
 /// Keys whose values are read and checked, and which nothing obeys yet.
 fn unused(site: &Site) -> Vec<&'static str> {
     let all = [
-        ("artifacts_allowed_domains", !site.artifacts_allowed_domains.is_empty()),
         ("hide_files", site.hide_files.is_some()),
         ("skip_koji_check_for_base_image", !site.skip_koji_check_for_base_image),
         ("package_comparison_exceptions", !site.package_comparison_exceptions.is_empty()),
-        ("allowed_build_targets", !site.allowed_build_targets.is_empty()),
     ];
     all.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
 }

@@ -36,6 +36,20 @@ pub trait Hub: Debug + Send + Sync {
     /// # Errors
     /// [`HubError`]; a fault where the hub cannot count its release.
     fn next_release(&self, name: &str, version: &str) -> Result<String, HubError>;
+
+    /// The files of a build that Maven knows (`listArchives` of type maven).
+    ///
+    /// # Errors
+    /// [`HubError`].
+    fn maven_archives(&self, build: u64) -> Result<Vec<MavenArchive>, HubError> {
+        let text = format!("this hub is not asked for the archives of build {build}");
+        Err(HubError::Remote { call: "listArchives", text })
+    }
+
+    /// Where the files of builds are served (`koji.root_url`), without a slash at its end; none where nobody says.
+    fn root_url(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A build as the hub knows it.
@@ -49,6 +63,27 @@ pub struct BuildInfo {
     pub state: BuildState,
     /// `extra`, as JSON text; none where the hub has none.
     pub extra: Option<String>,
+}
+
+/// A file of a build that Maven knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MavenArchive {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub filename: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its checksum in hex.
+    pub checksum: String,
+    /// The number of the hash function (koji, `CHECKSUM_TYPES`): 0 is MD5, 1 is SHA-1, 2 is SHA-256.
+    pub checksum_type: u64,
+    /// `group_id`, with dots.
+    pub group_id: String,
+    /// `artifact_id`.
+    pub artifact_id: String,
+    /// `version`.
+    pub version: String,
 }
 
 /// Where a build stands (koji, `BUILD_STATES`).

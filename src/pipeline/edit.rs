@@ -24,6 +24,31 @@ pub enum Edit {
     Add(Added),
     /// ARG instructions behind every FROM, one for each name.
     Arguments(Vec<String>),
+    /// An ENV instruction behind every FROM.
+    Environment {
+        /// The variable.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// An instruction behind the FROM of one stage.
+    Instruction {
+        /// The stage, by number.
+        stage: usize,
+        /// Its line, as it stands there.
+        line: String,
+    },
+    /// A directory of this machine that COPY and ADD may name as a context, and that RUN sees.
+    Directory {
+        /// The name of the context.
+        context: String,
+        /// Its path on this machine.
+        source: PathBuf,
+        /// Where RUN sees it, without being able to change it.
+        target: PathBuf,
+    },
+    /// Build arguments that have values from here on, unless they have some already.
+    Values(Vec<(String, String)>),
 }
 
 /// A file that RUN sees and no layer has.
@@ -63,7 +88,8 @@ pub struct Reasoned {
 pub struct Made {
     /// Who wanted it.
     pub plugin: String,
-    /// What was changed: `from`, `label`, `repository`, `file` or `argument`.
+    /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context` or
+    /// `value`.
     pub kind: &'static str,
     /// What it is about: the stage, the labels, the file.
     pub subject: String,
@@ -88,6 +114,16 @@ impl Edit {
             }
             Self::Add(added) => ("file", added.path.display().to_string(), oci::Digest::of(&added.content).to_string()),
             Self::Arguments(names) => ("argument", names.join(" "), argument_lines(names).join("; ")),
+            Self::Environment { name, value } => {
+                ("environment", name.clone(), environment_line(name, value, Escape::Backslash))
+            }
+            Self::Instruction { stage, line } => ("instruction", format!("stage {stage}"), line.clone()),
+            Self::Directory { context, source, .. } => ("context", context.clone(), source.display().to_string()),
+            Self::Values(pairs) => {
+                let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+                let values: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                ("value", names.join(" "), values.join(" "))
+            }
         };
         let (plugin, reason) = (plugin.to_owned(), reason.to_owned());
         Made { plugin, kind, subject, value, reason }
@@ -123,7 +159,9 @@ pub fn rewrite(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<O
     let added = edits.iter().map(|one| match &one.edit {
         Edit::Labels(pairs) => usize::from(!pairs.is_empty()),
         Edit::Arguments(names) => names.len() * stages,
-        Edit::From { .. } | Edit::Inject(_) | Edit::Add(_) => 0,
+        Edit::Environment { .. } => stages,
+        Edit::Instruction { .. } => 1,
+        Edit::From { .. } | Edit::Inject(_) | Edit::Add(_) | Edit::Directory { .. } | Edit::Values(_) => 0,
     });
     if made.instructions.len() != file.instructions.len() + added.sum::<usize>() {
         return Err(RewriteError::Swallowed);
@@ -144,7 +182,22 @@ fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<String,
                 let lines = argument_lines(names);
                 changes.extend(dockerfile::stages(file)?.stages.iter().map(|stage| behind(file, stage.from, &lines)));
             }
-            Edit::Labels(_) | Edit::Arguments(_) | Edit::Inject(_) | Edit::Add(_) => {}
+            Edit::Environment { name, value } => {
+                let line = [environment_line(name, value, file.escape())];
+                changes.extend(dockerfile::stages(file)?.stages.iter().map(|stage| behind(file, stage.from, &line)));
+            }
+            Edit::Instruction { stage, line } => {
+                let stages = dockerfile::stages(file)?.stages;
+                let count = stages.len();
+                let found = stages.get(*stage).ok_or(EditError::NoStage { stage: *stage, count })?;
+                changes.push(behind(file, found.from, std::slice::from_ref(line)));
+            }
+            Edit::Labels(_)
+            | Edit::Arguments(_)
+            | Edit::Inject(_)
+            | Edit::Add(_)
+            | Edit::Directory { .. }
+            | Edit::Values(_) => {}
         }
     }
     edit::apply(&file.text, &changes)
@@ -176,20 +229,32 @@ fn argument_lines(names: &[String]) -> Vec<String> {
     names.iter().map(|name| format!("ARG {name}")).collect()
 }
 
-/// `LABEL "name"="value" …`, quoted so that it is read back as it is.
-fn label_line(pairs: &[(String, String)], escape: Escape) -> String {
-    let quoted = |text: &str| {
-        let mut quoted = String::from("\"");
-        for character in text.chars() {
-            if matches!(character, '"' | '$') || character == escape.as_char() {
-                quoted.push(escape.as_char());
-            }
-            // A line end would end the instruction.
-            quoted.push(if character.is_control() { ' ' } else { character });
+/// `ENV name=value`, quoted where that is needed.
+fn environment_line(name: &str, value: &str, escape: Escape) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '~');
+    if !value.is_empty() && value.chars().all(is_plain) {
+        return format!("ENV {name}={value}");
+    }
+    format!("ENV {name}={}", quoted(value, escape))
+}
+
+/// `text` in quotes, so that it is read back as it is.
+fn quoted(text: &str, escape: Escape) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        if matches!(character, '"' | '$') || character == escape.as_char() {
+            quoted.push(escape.as_char());
         }
-        quoted.push('"');
-        quoted
-    };
+        // A line end would end the instruction.
+        quoted.push(if character.is_control() { ' ' } else { character });
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// `LABEL "name"="value" …`.
+fn label_line(pairs: &[(String, String)], escape: Escape) -> String {
+    let quoted = |text: &str| quoted(text, escape);
     let pairs = pairs.iter().map(|(name, value)| format!("{}={}", quoted(name), quoted(value)));
     format!("LABEL {}", pairs.collect::<Vec<_>>().join(" "))
 }

@@ -113,6 +113,38 @@ pub enum Fact {
     Index(Arc<Index>),
     /// The media types that the registry has for the image's name, sorted.
     MediaTypes(Vec<String>),
+    /// Artifacts fetched into the context.
+    Artifacts(Artifacts),
+    /// The platforms the image is built for, as the build system calls them: `x86_64`; sorted.
+    Platforms(Vec<String>),
+    /// Whether a new parent triggered the build.
+    Autorebuild(bool),
+}
+
+/// What was fetched by `fetch-artifacts-*.yaml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Artifacts {
+    /// Paths in the context and digests.
+    pub files: Vec<(String, Digest)>,
+    /// Those that are files of builds in Koji.
+    pub koji: Vec<KojiFile>,
+}
+
+/// A file of a build in Koji that is in the context (a component of the type `kojifile`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KojiFile {
+    /// Its name.
+    pub filename: String,
+    /// Its size in bytes.
+    pub filesize: u64,
+    /// Its checksum in hex.
+    pub checksum: String,
+    /// The hash function: `md5`, `sha1` or `sha256`.
+    pub checksum_type: String,
+    /// The build.
+    pub nvr: String,
+    /// Its number as an archive.
+    pub archive_id: u64,
 }
 
 impl Fact {
@@ -127,6 +159,9 @@ impl Fact {
             Self::Fetched(_) => "fetched",
             Self::Index(_) => "index",
             Self::MediaTypes(_) => "media types",
+            Self::Artifacts(_) => "artifacts",
+            Self::Platforms(_) => "platforms",
+            Self::Autorebuild(_) => "autorebuild",
         }
     }
 }
@@ -205,6 +240,24 @@ impl Facts {
     #[must_use]
     pub fn media_types(&self) -> Option<&[String]> {
         self.find(|fact| if let Fact::MediaTypes(types) = fact { Some(types.as_slice()) } else { None })
+    }
+
+    /// The artifacts fetched into the context, if somebody looked.
+    #[must_use]
+    pub fn artifacts(&self) -> Option<&Artifacts> {
+        self.find(|fact| if let Fact::Artifacts(artifacts) = fact { Some(artifacts) } else { None })
+    }
+
+    /// The platforms the image is built for, if somebody decided them.
+    #[must_use]
+    pub fn platforms(&self) -> Option<&[String]> {
+        self.find(|fact| if let Fact::Platforms(platforms) = fact { Some(platforms.as_slice()) } else { None })
+    }
+
+    /// Whether a new parent triggered the build, if somebody looked.
+    #[must_use]
+    pub fn autorebuild(&self) -> Option<bool> {
+        self.find(|fact| if let Fact::Autorebuild(is_one) = fact { Some(*is_one) } else { None })
     }
 
     fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {

@@ -18,11 +18,12 @@ mod repository;
 mod run;
 pub mod site;
 mod task;
+pub mod yaml;
 
 pub use absent::{Absent, Without};
 pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
 pub use error::{Class, PluginError};
-pub use fact::{Fact, FactTaken, Facts, Group, Index, Member, Parent, SourceFact, Tags};
+pub use fact::{Artifacts, Fact, FactTaken, Facts, Group, Index, KojiFile, Member, Parent, SourceFact, Tags};
 pub use finding::{Finding, Severity};
 pub use phase::{
     Changes, Examine, Exit, ExitView, Findings, Order, Orders, Phase, PhaseName, PostBuild, PostBuildView, PreBuild,

@@ -203,7 +203,8 @@ pub struct PluginRun {
 pub struct EditRecord {
     /// Who wanted it.
     pub plugin: String,
-    /// What was changed: `from`, `label`, `repository` or `file`.
+    /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context` or
+    /// `value`.
     pub kind: String,
     /// What it is about.
     pub subject: String,

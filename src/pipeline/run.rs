@@ -1,7 +1,7 @@
 //! Runs the plugins of a build, phase by phase, and makes the changes they ask for.
 
 use std::cell::OnceCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use build::{Image, Published, RepositoryFile, Request};
@@ -142,7 +142,17 @@ impl<'a> Run<'a> {
             for reasoned in changes.edits {
                 self.note(selected.key, &reasoned);
                 match reasoned.edit {
-                    Edit::From { .. } | Edit::Labels(_) | Edit::Arguments(_) => {}
+                    Edit::From { .. }
+                    | Edit::Labels(_)
+                    | Edit::Arguments(_)
+                    | Edit::Environment { .. }
+                    | Edit::Instruction { .. } => {}
+                    Edit::Directory { context, source, target } => add_directory(request, context, source, target)?,
+                    Edit::Values(pairs) => {
+                        for (name, value) in pairs {
+                            request.build_args.entry(name).or_insert(value);
+                        }
+                    }
                     Edit::Inject(Injected::Repository { name, content }) => {
                         request.repositories.push(RepositoryFile { name, content });
                     }
@@ -318,6 +328,21 @@ impl std::fmt::Debug for Outwards<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Outwards").field("record_path", &self.record_path).finish_non_exhaustive()
     }
+}
+
+/// Lets `request` use a directory of this machine, as a context and in steps.
+fn add_directory(request: &mut Request, context: String, source: PathBuf, target: PathBuf) -> Result<(), PluginError> {
+    let failed = |error: std::io::Error| {
+        PluginError::new(Class::Environment, format!("{}: cannot be opened: {error}", source.display()))
+    };
+    let tree = Tree::new(std::fs::File::open(&source).map_err(failed)?.into(), &source, None);
+    if let Some(threads) = request.step_inputs.threads.get() {
+        tree.read_through(threads);
+    }
+    request.contexts.insert(context, build::NamedContext::Tree(Arc::new(tree)));
+    let access = build::VolumeAccess::ReadOnly;
+    request.step_inputs.volumes.push(build::Volume { source, target, access });
+    Ok(())
 }
 
 /// The Dockerfile with the text edits among `edits`; none if there are none.

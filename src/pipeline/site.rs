@@ -3,10 +3,11 @@
 //! Comes in: the bytes of a file that somebody wrote for this program or for atomic-reactor. Goes out: a [`Site`] whose
 //! values were checked once, and [`Note`]s on keys that have no effect; or a [`SiteError`] with line, column and key.
 //! Keys that atomic-reactor has keep its names and meaning, ours are in sections of their own (`keys`, `policy`,
-//! `network`, `sandbox`, `lookaside`, `yum_repos`, `record`, `plugins`). A slip in one of ours is an error, for it must
+//! `network`, `sandbox`, `lookaside`, `yum_repos`, `record`, `plugins`, `remote_sources`). A slip in one of ours is an error, for it must
 //! not weaken anything in silence; elsewhere it is a note, so that a map of atomic-reactor is accepted as it is. No
 //! file but this one is read, and no password is taken from it.
 
+mod distgit;
 mod error;
 mod fields;
 mod inputs;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use distgit::RemoteSourcesSite;
 pub use error::{Note, SiteError};
 pub use inputs::{HideFiles, LookasideSite, RecordSite, RepoSource};
 pub use network::{AllowedHost, HostLogin, Mode, NetworkSite};
@@ -39,8 +41,9 @@ pub use registry::{PushRegistry, RegistrySite, RegistryUrl, Scheme};
 pub use sandbox::{Limits, SandboxSite};
 pub use scalar::ProxyUrl;
 
-use error::Fault;
-use fields::{Fields, Item};
+pub use error::Fault;
+pub use fields::{Fields, Item};
+pub(crate) use tree::read as read_tree;
 
 /// What a site configures. The default is that of nobody: nothing is edited, nothing is demanded.
 ///
@@ -106,6 +109,12 @@ pub struct Site {
     pub record: RecordSite,
     /// Which plugins take part.
     pub plugins: Plugins,
+    /// The platforms there are hosts for, and whether one of these may be used (`clusters`, `remote_hosts.pools`).
+    /// Empty: nobody says.
+    #[serde(rename = "clusters")]
+    pub platform_hosts: BTreeMap<String, bool>,
+    /// Sources that somebody fetched before the build.
+    pub remote_sources: Option<RemoteSourcesSite>,
 }
 
 impl Default for Site {
@@ -140,12 +149,15 @@ impl Default for Site {
             yum_repos: Vec::new(),
             record: RecordSite::default(),
             plugins: Plugins::default(),
+            platform_hosts: BTreeMap::new(),
+            remote_sources: None,
         }
     }
 }
 
 /// Sections that only this program has.
-const OURS: [&str; 8] = ["keys", "policy", "network", "sandbox", "lookaside", "yum_repos", "record", "plugins"];
+const OURS: [&str; 9] =
+    ["keys", "policy", "network", "sandbox", "lookaside", "yum_repos", "record", "plugins", "remote_sources"];
 
 /// Platforms whose images use another name, where the file does not say otherwise.
 const GOARCH: [(&str, &str); 2] = [("x86_64", "amd64"), ("aarch64", "arm64")];
@@ -217,5 +229,6 @@ fn read_ours(top: &mut Fields<'_>, site: &mut Site, base: &Path) -> Result<(), F
     site.lookaside = top.read("lookaside", LookasideSite::read)?;
     site.yum_repos = top.read("yum_repos", |item| item.each(|one| RepoSource::read(one, base)))?.unwrap_or_default();
     site.record = top.read("record", |item| RecordSite::read(item, base))?.unwrap_or_default();
+    site.remote_sources = top.read("remote_sources", |item| RemoteSourcesSite::read(item, base))?;
     Ok(())
 }

@@ -5,10 +5,11 @@
 //! and nothing is written.
 //!
 //! A context that is elsewhere is brought here first: [`git`] checks out one commit, [`lookaside`] adds the large
-//! files that dist-git keeps beside it, [`download`] gets one file, [`archive`] unpacks a tar. These write, and only
-//! below the directory or into the file they are given.
+//! files that dist-git keeps beside it, [`artifact`] files that a repository names by URL, [`download`] gets one file,
+//! [`archive`] unpacks a tar. These write, and only below the directory or into the file they are given.
 
 pub mod archive;
+pub mod artifact;
 mod class;
 pub mod download;
 mod epoch;

@@ -13,6 +13,7 @@ mod template;
 pub use error::LookasideError;
 pub use fetch::{FetchLimits, FetchOptions, FetchedSource, Weak, fetch};
 pub use hash::Algorithm;
+pub(crate) use hash::Sums;
 pub use sources::{BadSource, SourceFile, SourcesError, parse_sources};
 pub use template::{Lookaside, TemplateError};
 

@@ -201,6 +201,27 @@ impl Tree {
         })
     }
 
+    /// Where the symbolic link `path` points, as it says; none for anything else, and for what is not there.
+    ///
+    /// # Errors
+    /// [`TreeError::Io`].
+    pub fn link(&self, path: &Path) -> Result<Option<PathBuf>, TreeError> {
+        use rustix::io::Errno;
+        let (Some(name), parent) = (path.file_name(), path.parent().unwrap_or(Path::new(""))) else { return Ok(None) };
+        self.as_reader(|| {
+            let folder = match self.open_path(parent, OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(folder) => folder,
+                Err(TreeError::Missing { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            match readlinkat(&folder, name, Vec::new()) {
+                Ok(target) => Ok(Some(PathBuf::from(OsString::from_vec(target.into_bytes())))),
+                Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => Ok(None),
+                Err(error) => Err(self.io(path, "read a symbolic link", error)),
+            }
+        })
+    }
+
     /// Reads in this thread, and by the user's threads only what this one may not: going there costs more than a file.
     pub(crate) fn as_reader<T: Send>(
         &self,

@@ -12,6 +12,7 @@
     reason = "a test prints, reads the environment and stops at the first surprise"
 )]
 
+mod files;
 mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use plugins::decisions;
 use serde_json::{Value, json};
 
 /// The areas that must hold; the others are those of plugins that are not complete yet.
-const HELD: [&str; 9] = [
+const HELD: [&str; 13] = [
     "from_rewrite",
     "image_reference",
     "build_args",
@@ -31,6 +32,10 @@ const HELD: [&str; 9] = [
     "additional_tags",
     "registry_uri",
     "distribution_scope",
+    "platforms",
+    "user_config_validation",
+    "fetch_artifacts",
+    "base_filesystem",
 ];
 
 /// What came of a case: the values that its area compares, or the kind of error.
@@ -140,6 +145,10 @@ fn outcome(area: &str, input: &Value, context: &Value) -> Option<Outcome> {
         "registry_uri" => registry_uri(input),
         "yum_repo_filename" => yum_repo_filename(input),
         "embed_dockerfile" => embed_dockerfile(input)?,
+        "platforms" => files::platforms(input, context),
+        "user_config_validation" => files::user_config_validation(input)?,
+        "fetch_artifacts" => files::fetch_artifacts(input, context),
+        "base_filesystem" => files::base_filesystem(input),
         _ => return None,
     })
 }
@@ -156,6 +165,10 @@ fn kind(text: &str) -> String {
         ("at the end of a repository file's URL is no file name", "repo_url_without_filename"),
         ("no instructions", "empty_dockerfile"),
         ("no FROM", "no_from"),
+        ("there is no platform to build for", "no_platforms"),
+        ("all hosts of the site for", "builder_disabled"),
+        ("artifacts may not come from", "domain_not_allowed"),
+        ("one image has one file for Koji's image-build", "conflicting_image_build_conf"),
     ];
     let found = kinds.iter().find(|(part, _)| text.contains(part));
     found.map_or_else(|| text.to_owned(), |(_, kind)| (*kind).to_owned())

@@ -10,6 +10,7 @@
 
 mod contexts;
 mod deploy;
+mod distgit_files;
 mod files;
 mod gateway;
 mod hello;

@@ -77,7 +77,8 @@ pub(super) fn source(record: &mut Record, fetched: &Fetched, prepared: &Prepared
     record.source.dockerfile =
         Some(InputFile { name: prepared.path.clone(), digest: digest(prepared.written.as_bytes()) });
     let file = |(name, digest): &(String, oci::Digest)| InputFile { name: name.clone(), digest: digest.to_string() };
-    record.source.fetched = facts.fetched().iter().map(file).collect();
+    let artifacts = facts.artifacts().into_iter().flat_map(|artifacts| &artifacts.files);
+    record.source.fetched = facts.fetched().iter().chain(artifacts).map(file).collect();
     let pair = |(name, value): (&String, &String)| format!("{name}={value}");
     record.options = Some(Options {
         platform: request.platform.to_string(),

@@ -130,3 +130,22 @@ fn declared_arguments_are_the_first_instructions_of_every_stage() {
         assert_eq!(made.text.replace(added, "").trim_end(), file.text.trim_end());
     }
 }
+
+#[test]
+fn a_variable_stands_behind_every_from() {
+    let env = |value: &str| Edit::Environment { name: "REL".to_owned(), value: value.to_owned() };
+    check(
+        "FROM a AS s\nRUN x\nFROM b",
+        vec![env("3.fc40")],
+        "FROM a AS s\nENV REL=3.fc40\nRUN x\nFROM b\nENV REL=3.fc40\n",
+    );
+    check("FROM a\n", vec![env("a $b")], "FROM a\nENV REL=\"a \\$b\"\n");
+}
+
+#[test]
+fn an_instruction_stands_behind_the_from_of_its_stage() {
+    let add = Edit::Instruction { stage: 1, line: "ADD f.tar /".to_owned() };
+    check("FROM a AS s\nRUN x\nFROM b\nRUN y\n", vec![add.clone()], "FROM a AS s\nRUN x\nFROM b\nADD f.tar /\nRUN y\n");
+    let file = dockerfile::parse("FROM a\n").unwrap();
+    assert!(rewrite(&file, 0, &[Reasoned { edit: add, reason: String::new() }]).is_err());
+}

@@ -39,7 +39,7 @@ pub struct Note {
 
 /// A place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) span: Range<usize>,
@@ -54,18 +54,41 @@ impl Place {
 
 /// A [`SiteError`] that does not know its file yet.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub struct Fault {
     place: Place,
     message: String,
     help: Option<String>,
+    /// The path of the key it is about, where there is one.
+    key: String,
 }
 
 impl Fault {
     pub(super) fn new(place: &Place, message: impl Into<String>) -> Self {
-        Self { place: place.clone(), message: message.into(), help: None }
+        Self { place: place.clone(), message: message.into(), help: None, key: String::new() }
     }
 
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
+    /// The path of the key this is about.
+    pub(super) fn about(self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self }
+    }
+
+    /// The same with what the key means, from a list of paths (`a.b`, whatever the position in a list) and meanings.
+    #[must_use]
+    pub(crate) fn meaning(self, meanings: &[(&str, &str)]) -> Self {
+        let path: String =
+            self.key.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+        let path = path.trim_start_matches('.');
+        let Some((_, meaning)) = meanings.iter().find(|(known, _)| *known == path) else { return self };
+        let help = match &self.help {
+            Some(help) => format!("{help} ({path}: {meaning})"),
+            None => format!("{path}: {meaning}"),
+        };
+        Self { help: Some(help), ..self }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
@@ -76,7 +99,7 @@ impl Fault {
     }
 
     /// The error for `text` of the file `file`.
-    pub(super) fn of(self, file: &str, text: &[u8]) -> SiteError {
+    pub(crate) fn of(self, file: &str, text: &[u8]) -> SiteError {
         let Place { line, column, span } = self.place;
         let span = boundary(text, span.start)..boundary(text, span.end.max(span.start));
         SiteError { file: file.to_owned(), line, column, span, message: self.message, help: self.help }

@@ -11,7 +11,7 @@ const LONGEST_SHOWN: usize = 40;
 
 /// One value.
 #[derive(Debug)]
-pub(super) struct Item<'a> {
+pub struct Item<'a> {
     pub(super) path: String,
     /// The value itself, or its key where the value has no extent of its own.
     pub(super) place: &'a Place,
@@ -20,7 +20,7 @@ pub(super) struct Item<'a> {
 
 /// The keys of a map, and which of them somebody asked for.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub struct Fields<'a> {
     pub(super) path: String,
     pub(super) place: &'a Place,
     entries: Vec<&'a Entry>,
@@ -29,7 +29,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Item<'a> {
     /// The document itself.
-    pub(super) fn root(node: &'a Node) -> Self {
+    pub(crate) fn root(node: &'a Node) -> Self {
         Self { path: String::new(), place: &node.place, value: &node.value }
     }
 
@@ -42,13 +42,15 @@ impl<'a> Item<'a> {
     }
 
     /// A complaint about this value: its path, then `problem`.
-    pub(super) fn fault(&self, problem: &str) -> Fault {
+    #[must_use]
+    pub fn fault(&self, problem: &str) -> Fault {
         let name = if self.path.is_empty() { "the file" } else { self.path.as_str() };
-        Fault::new(self.place, format!("{name}: {problem}"))
+        Fault::new(self.place, format!("{name}: {problem}")).about(&self.path)
     }
 
     /// A complaint that something else was expected.
-    pub(super) fn expected(&self, expected: &str) -> Fault {
+    #[must_use]
+    pub fn expected(&self, expected: &str) -> Fault {
         let fault = self.fault(&format!("expected {expected}, found {}", describe(self.value)));
         match self.value {
             Value::Null => fault.help("give it a value, or take the key out"),
@@ -65,12 +67,18 @@ impl<'a> Item<'a> {
     }
 
     /// A text that is not empty.
-    pub(super) fn text(&self) -> Result<&'a str, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn text(&self) -> Result<&'a str, Fault> {
         self.text_of("a text")
     }
 
     /// A text that is not empty; `kind` says in a complaint what it should be.
-    pub(super) fn text_of(&self, kind: &str) -> Result<&'a str, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn text_of(&self, kind: &str) -> Result<&'a str, Fault> {
         match self.any_text(kind)? {
             "" => Err(self.fault(&format!("expected {kind}, found an empty text"))),
             text if text.contains('\0') => Err(self.fault(&format!("expected {kind}, found one with a zero byte"))),
@@ -79,27 +87,65 @@ impl<'a> Item<'a> {
     }
 
     /// A text, empty or not.
-    pub(super) fn any_text(&self, kind: &str) -> Result<&'a str, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn any_text(&self, kind: &str) -> Result<&'a str, Fault> {
         if let Value::Text(text) = self.value { Ok(text) } else { Err(self.expected(kind)) }
     }
 
-    pub(super) fn boolean(&self) -> Result<bool, Fault> {
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn boolean(&self) -> Result<bool, Fault> {
         if let Value::Boolean(value) = self.value { Ok(*value) } else { Err(self.expected("true or false")) }
     }
 
-    /// A number from 0; none where it is no number at all.
-    pub(super) fn integer(&self) -> Option<i128> {
+    /// A whole number; none where it is something else.
+    #[must_use]
+    pub fn integer(&self) -> Option<i128> {
         if let Value::Integer(value) = self.value { Some(*value) } else { None }
     }
 
+    /// A number, whole or not; none where it is something else.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self.value {
+            #[expect(clippy::cast_precision_loss, reason = "numbers of people are small")]
+            Value::Integer(value) => Some(*value as f64),
+            Value::Float(value) => Some(*value),
+            Value::Null | Value::Boolean(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// Whether nothing stands there.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+
+    /// The line and the column it stands in, from 1.
+    #[must_use]
+    pub fn position(&self) -> (usize, usize) {
+        (self.place.line, self.place.column)
+    }
+
     /// A number from 0.
-    pub(super) fn whole(&self) -> Result<u64, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn whole(&self) -> Result<u64, Fault> {
         const KIND: &str = "a whole number from 0";
         let value = self.integer().ok_or_else(|| self.expected(KIND))?;
         u64::try_from(value).map_err(|_| self.expected(KIND))
     }
 
-    pub(super) fn list(&self) -> Result<Vec<Item<'a>>, Fault> {
+    /// The items of a list.
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn list(&self) -> Result<Vec<Item<'a>>, Fault> {
         let Value::List(nodes) = self.value else { return Err(self.expected("a list")) };
         let path = |index| format!("{}[{index}]", self.path);
         let item =
@@ -108,18 +154,28 @@ impl<'a> Item<'a> {
     }
 
     /// Every item of a list, read by `read`.
-    pub(super) fn each<T>(&self, read: impl Fn(&Item<'a>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn each<T>(&self, read: impl Fn(&Item<'a>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
         self.list()?.iter().map(read).collect()
     }
 
-    pub(super) fn fields(&self) -> Result<Fields<'a>, Fault> {
+    /// The keys of a map.
+    ///
+    /// # Errors
+    /// [`Fault`] for anything else.
+    pub fn fields(&self) -> Result<Fields<'a>, Fault> {
         let Value::Map(entries) = self.value else { return Err(self.expected("a map of keys and values")) };
         let entries = entries.iter().collect();
         Ok(Fields { path: self.path.clone(), place: self.place, entries, asked: Vec::new() })
     }
 
     /// The value as JSON, for what somebody else reads.
-    pub(super) fn json(&self) -> Result<serde_json::Value, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] for a number that JSON does not have.
+    pub fn json(&self) -> Result<serde_json::Value, Fault> {
         Ok(match self.value {
             Value::Null => serde_json::Value::Null,
             Value::Boolean(value) => (*value).into(),
@@ -134,7 +190,7 @@ impl<'a> Item<'a> {
 
 impl<'a> Fields<'a> {
     /// The value of `key`, which from now on counts as known.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
+    pub fn take(&mut self, key: &'static str) -> Option<Item<'a>> {
         self.asked.push(key);
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         let entry = self.entries.remove(at);
@@ -142,7 +198,10 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of `key` read by `read`, where there is one.
-    pub(super) fn read<T>(
+    ///
+    /// # Errors
+    /// That of `read`.
+    pub fn read<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&Item<'a>) -> Result<T, Fault>,
@@ -151,22 +210,28 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of `key`, which must be there.
-    pub(super) fn need(&mut self, key: &'static str) -> Result<Item<'a>, Fault> {
-        let missing = Fault::new(self.place, format!("{}: {key} is missing", self.path));
+    ///
+    /// # Errors
+    /// [`Fault`] that names the key.
+    pub fn need(&mut self, key: &'static str) -> Result<Item<'a>, Fault> {
+        let missing = Fault::new(self.place, format!("{}: {key} is missing", self.path)).about(&join(&self.path, key));
         self.take(key).ok_or(missing)
     }
 
     /// What nobody took.
-    pub(super) fn rest(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
+    pub fn rest(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
         self.entries.iter().map(|entry| (entry.key.as_str(), self.item(entry)))
     }
 
     /// Refuses keys that nobody took: below our own sections a slip must not weaken anything.
-    pub(super) fn refuse_rest(self) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// [`Fault`] at the first of them, with the nearest key that is known.
+    pub fn refuse_rest(self) -> Result<(), Fault> {
         let Some(entry) = self.entries.first() else { return Ok(()) };
         let fault = Fault::new(&entry.place, format!("{}: unknown key", join(&self.path, &entry.key)));
         Err(match nearest(&entry.key, &self.asked) {
-            Some(meant) => fault.help(format!("did you mean {meant}?")),
+            Some(meant) => fault.help(format!("did you mean {meant}?")).about(&join(&self.path, meant)),
             None => fault.help(format!("known keys are {}", self.asked.join(", "))),
         })
     }

@@ -28,8 +28,6 @@ const UNUSED: &[(&str, &str)] = &[
     ("source_container", NO_SCOPE),
     ("remote_sources_default_version", NO_SCOPE),
     ("allow_multiple_remote_sources", NO_SCOPE),
-    ("remote_hosts", NO_HOSTS),
-    ("clusters", NO_HOSTS),
     ("clusters_client_config_dir", NO_HOSTS),
     ("arrangement_version", NO_HOSTS),
     ("worker_token_secrets", NO_HOSTS),
@@ -64,6 +62,7 @@ pub(super) fn read(top: &mut Fields<'_>, site: &mut Site, notes: &mut Vec<Note>)
         top.read("yum_repo_allowed_domains", |item| item.each(scalar::domain))?.unwrap_or_default();
     site.artifacts_allowed_domains =
         top.read("artifacts_allowed_domains", |item| item.each(scalar::domain_path))?.unwrap_or_default();
+    site.platform_hosts = super::distgit::hosts(top, notes)?;
     site.yum_proxy = top.read("yum_proxy", ProxyUrl::read)?;
     site.hide_files = top.read("hide_files", |item| HideFiles::read(item, notes))?;
     site.package_comparison_exceptions = top.read("package_comparison_exceptions", texts)?.unwrap_or_default();

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_ANCHORS: usize = 1000;
 
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub(super) value: Value,
     /// Where it is used; of an alias the alias.
     pub(super) place: Place,
@@ -46,7 +46,7 @@ pub(super) struct Entry {
 }
 
 /// The one document in `bytes`, or nothing where there is none.
-pub(super) fn read(bytes: &[u8]) -> Result<Option<Node>, Fault> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Option<Node>, Fault> {
     if bytes.len() > MAX_BYTES {
         return Err(Fault::new(
             &Place::first(),

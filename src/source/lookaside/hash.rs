@@ -67,7 +67,7 @@ impl Display for Algorithm {
 }
 
 /// The declared checksum and SHA-256 of the same bytes.
-pub(super) struct Sums {
+pub(crate) struct Sums {
     declared: Option<Declared>,
     sha256: Hasher,
 }
@@ -80,7 +80,7 @@ enum Declared {
 }
 
 impl Sums {
-    pub(super) fn new(algorithm: Algorithm) -> Self {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
         let declared = match algorithm {
             Algorithm::Md5 => Some(Declared::Md5(Md5::new())),
             Algorithm::Sha1 => Some(Declared::Sha1(Sha1::new())),
@@ -90,7 +90,7 @@ impl Sums {
         Self { declared, sha256: Hasher::default() }
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         match &mut self.declared {
             Some(Declared::Md5(state)) => state.update(bytes),
@@ -101,12 +101,12 @@ impl Sums {
     }
 
     /// Bytes so far.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.sha256.length()
     }
 
     /// The declared algorithm's checksum in hex, and the digest.
-    pub(super) fn finish(self) -> (String, Digest) {
+    pub(crate) fn finish(self) -> (String, Digest) {
         let sha256 = self.sha256.finish();
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let declared = match self.declared {

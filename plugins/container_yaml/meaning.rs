@@ -1,0 +1,43 @@
+//! What the keys of container.yaml mean, for who mistypes them.
+
+use pipeline::yaml::Meanings;
+
+/// By path; positions in lists are left out.
+pub(super) const OF_KEYS: &Meanings = &[
+    ("platforms", "which platforms the image is built for, by `only` and `not`"),
+    ("platforms.only", "the platforms the image is built for, and no others"),
+    ("platforms.not", "the platforms the image is not built for"),
+    ("compose", "where packages come from besides the site's repositories"),
+    ("compose.packages", "the packages to take from the Koji target's tag; an empty list means all"),
+    ("compose.pulp_repos", "whether the content sets of content_sets.yml are used"),
+    ("compose.modules", "the modules to take, as name:stream"),
+    ("compose.signing_intent", "the name of the site's list of keys that packages must be signed with"),
+    ("compose.inherit", "whether the repositories of the parent's build are used too"),
+    ("compose.ignore_absent_pulp_repos", "whether a content set that does not exist is passed over"),
+    ("compose.include_unpublished_pulp_repos", "whether content sets that are not published are used"),
+    ("compose.multilib_method", "how packages of the other word size are chosen"),
+    ("compose.multilib_arches", "the platforms that get packages of the other word size"),
+    ("compose.modular_koji_tags", "the Koji tags that modules come from, or true for that of the target"),
+    ("compose.module_resolve_tags", "the Koji tags that complete the names of modules, or true for that of the target"),
+    ("compose.build_only_content_sets", "the content sets that are used to build, and not named in the image"),
+    ("tags", "the list of tags the image gets besides version-release, in place of latest and the version"),
+    ("set_release_env", "the name of the variable that holds the release in every stage"),
+    ("flatpak", "what a Flatpak is made of"),
+    ("operator_manifests", "how an operator's bundle is changed"),
+    ("operator_manifests.manifests_dir", "the folder of the repository with the operator's manifests"),
+    ("remote_source", "a repository that was fetched with what it depends on"),
+    ("remote_source.repo", "the URL of a repository"),
+    ("remote_source.ref", "the whole commit"),
+    ("remote_source.pkg_managers", "the tools whose dependencies are fetched"),
+    ("remote_sources", "repositories that were fetched with what they depend on, by name"),
+    ("remote_sources.name", "the name that the source gets below /remote-source"),
+    ("remote_sources.remote_source", "the repository and its commit"),
+    ("remote_sources.remote_source.ref", "the whole commit"),
+    ("remote_sources_version", "how remote_sources are fetched, 1 or 2"),
+    ("go", "which Go modules the image is made of"),
+    ("go.modules", "the Go modules, each with `module`, and maybe `archive` and `path`"),
+    ("buildtime_limit", "how many seconds the build may take"),
+    ("autorebuild", "a deprecated key without effect"),
+    ("image_build_method", "a deprecated key without effect: there is one way to build"),
+    ("version", "a deprecated key without effect"),
+];
