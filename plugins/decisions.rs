@@ -4,6 +4,7 @@
 //! decisions are those functions of the plugins and of the pipeline that a build runs.
 
 pub mod files;
+pub mod injected;
 pub mod publish;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use pipeline::site::Site;
 use pipeline::{Class, PluginError, Reasoned};
 
 use crate::check_base_image::{self, Rules};
-use crate::{add_buildargs_in_dockerfile, add_dockerfile, change_from_in_dockerfile};
+use crate::{add_buildargs_in_dockerfile, change_from_in_dockerfile};
 use crate::{distribution_scope, labels, tag_from_config};
 
 /// An image that a stage is built on.
@@ -122,15 +123,6 @@ pub fn filled(format: &str, labels: &BTreeMap<String, String>) -> Result<String,
 #[must_use]
 pub fn additional_tags(file: Option<&str>, yaml: Option<Vec<String>>) -> (Vec<String>, bool) {
     tag_from_config::additional(file, yaml)
-}
-
-/// The file that add_dockerfile puts into the image: its path there.
-///
-/// # Errors
-/// As add_dockerfile.
-pub fn embedded(text: &str, nvr: Option<&str>, labels: &BTreeMap<String, String>) -> Result<String, PluginError> {
-    let nvr = nvr.map_or_else(|| add_dockerfile::nvr(labels), |nvr| Ok(nvr.to_owned()))?;
-    Ok(add_dockerfile::decide(&nvr, text)?.path.display().to_string())
 }
 
 /// The file name that inject_yum_repos gives to a repository file of this URL.

@@ -5,7 +5,11 @@
 
 mod add_buildargs_in_dockerfile;
 mod add_dockerfile;
+mod add_help;
+mod add_image_content_manifest;
 mod add_labels_in_dockerfile;
+mod add_yum_repo;
+mod add_yum_repo_by_url;
 mod all_rpm_packages;
 mod arguments;
 mod attach_record;
@@ -24,12 +28,16 @@ mod distribution_scope;
 mod download_remote_source;
 mod fetch_maven_artifacts;
 mod group_manifests;
+mod hide_files;
 mod image_build_conf;
 mod ini;
 mod inject_yum_repos;
+mod koji_repository;
 mod labels;
+mod manual;
 mod obsolete;
 mod push_floating_tags;
+mod repository_files;
 mod stop_autorebuild_if_disabled;
 mod store_metadata;
 mod tag_and_push;
@@ -197,14 +205,27 @@ fn settings() -> Vec<Registered<pipeline::PreBuild>> {
 }
 
 fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
-    let plugin = |key, also, text, acts, make| Registered { key, also, text, acts, always: false, make };
+    [on_parents(), shown_to_steps(), put_into_the_image(), on_the_result()].into_iter().flatten().collect()
+}
+
+fn plugin(
+    key: &'static str,
+    also: &'static [&'static str],
+    text: &'static str,
+    acts: &'static str,
+    make: fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::PreBuild>,
+) -> Registered<pipeline::PreBuild> {
+    Registered { key, also, text, acts, always: false, make }
+}
+
+fn on_parents() -> Vec<Registered<pipeline::PreBuild>> {
     vec![
         plugin(
             "check_base_image",
-            &["pull_base_image"][..],
+            &["pull_base_image"],
             "Checks that base images come from allowed registries and have the platform, and finds their digests.",
             "where the site has `source_registry` or `pull_registries`",
-            check_base_image::make as fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::PreBuild>,
+            check_base_image::make,
         ),
         plugin(
             "change_from_in_dockerfile",
@@ -213,13 +234,51 @@ fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
             "where check_base_image does",
             change_from_in_dockerfile::make,
         ),
+    ]
+}
+
+fn shown_to_steps() -> Vec<Registered<pipeline::PreBuild>> {
+    vec![
+        plugin(
+            "koji",
+            &[],
+            "Shows RUN steps the repository of a Koji target; it gets into no layer.",
+            "where the site lists it and there is a target; else inject_yum_repos does it",
+            koji_repository::make,
+        ),
+        plugin(
+            "add_yum_repo_by_url",
+            &[],
+            "Shows RUN steps repository files by URL; they get into no layer.",
+            "where it has `repourls`",
+            add_yum_repo_by_url::make,
+        ),
+        plugin(
+            "add_yum_repo",
+            &[],
+            "Shows RUN steps a repository given by name and base URL; it gets into no layer.",
+            "where it has `repo_name` and `baseurl`",
+            add_yum_repo::make,
+        ),
         plugin(
             "inject_yum_repos",
-            &["inject_yum_repo", "add_yum_repo_by_url", "add_yum_repo", "koji"],
-            "Shows RUN steps the site's repository files; they get into no layer.",
-            "where the site has `yum_repos`, or the plugin `repourls`",
+            &["inject_yum_repo"],
+            "Shows RUN steps the site's and the build's repository files; they get into no layer.",
+            "where the site has `yum_repos`, the build has repositories or a Koji target, or the plugin has `repourls`",
             inject_yum_repos::make,
         ),
+        plugin(
+            "hide_files",
+            &[],
+            "Hides files of base images from RUN steps; the image keeps them.",
+            "where the site has `hide_files`",
+            hide_files::make,
+        ),
+    ]
+}
+
+fn put_into_the_image() -> Vec<Registered<pipeline::PreBuild>> {
+    vec![
         plugin(
             "add_labels_in_dockerfile",
             &[],
@@ -228,12 +287,31 @@ fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
             add_labels_in_dockerfile::make,
         ),
         plugin(
+            "add_help",
+            &[],
+            "Puts the context's help.md into the image, as the manual page /help.1.",
+            "where the site has `registry` and the context a help.md",
+            add_help::make,
+        ),
+        plugin(
+            "add_image_content_manifest",
+            &["add_content_sets"],
+            "Puts the names of the image's content sets into it, below /root/buildinfo/content_manifests.",
+            "where the site has `registry` and the image a component, version and release",
+            add_image_content_manifest::make,
+        ),
+        plugin(
             "add_dockerfile",
             &[],
             "Puts the Dockerfile into the image, below /root/buildinfo.",
             "where the site has `registry`",
             add_dockerfile::make,
         ),
+    ]
+}
+
+fn on_the_result() -> Vec<Registered<pipeline::PreBuild>> {
+    vec![
         plugin(
             "distribution_scope",
             &[],
@@ -319,6 +397,8 @@ record: {path: /r.json, push: true}
             "change_from_in_dockerfile",
             "inject_yum_repos",
             "add_labels_in_dockerfile",
+            "add_help",
+            "add_image_content_manifest",
             "add_dockerfile",
             "distribution_scope",
             "tag_from_config",

@@ -22,7 +22,7 @@ use source::{Entry, Kind, Tree, TreeError};
 
 use crate::files::Mode;
 use crate::owner::{Ids, Owners};
-pub(crate) use place::{Place, Shape, make_directories, place};
+pub(crate) use place::{Place, Shape, make_directories, place, resolve};
 use target::Target;
 
 /// One COPY or ADD, everything expanded and looked up.

@@ -71,12 +71,18 @@ impl<'w> Image<'w> {
         let chain = stage.whole_chain();
         let mut parts = Parts::default();
         let mut root = stage.take_root();
+        let lacks_files = root.is_some() && stage.hides_files();
         if request.layering == Layering::Squashed && !chain.is_empty() {
             root = Some(parts.squash(&workshop, request, &stage, &mut outputs)?);
         } else {
             for (position, link) in chain.iter().enumerate() {
                 let below = chain.get(..position).unwrap_or_default();
                 parts.add(&workshop, request, (link, below), &mut outputs)?;
+            }
+            if lacks_files {
+                // Whoever judges the image is shown all of it, not what its steps saw.
+                let lowers = stage::lowers(&workshop, &chain)?;
+                root = Some(stage::mount(&workshop, &lowers, &stage.label, Stubs::Absent)?.0);
             }
         }
         let annotations = adjust::annotations(request, &stage.inherited);

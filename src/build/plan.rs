@@ -44,6 +44,15 @@ pub struct StagePlan {
     pub origins: Vec<(Origin, Span)>,
 }
 
+impl StagePlan {
+    /// Whether steps of the stage see what a site injects: not those of one built on nothing, which has no package
+    /// manager of the site's.
+    #[must_use]
+    pub fn sees_injected(&self) -> bool {
+        self.base != Base::Scratch
+    }
+}
+
 /// What a stage is built on, in hand.
 #[derive(Clone, Debug)]
 pub enum ResolvedBase {

@@ -45,11 +45,12 @@ impl Repositories {
     pub(crate) fn prepare(
         workshop: &Workshop<'_>,
         request: &Request,
-        root: &Root,
+        (root, sees_injected): (&Root, bool),
         gateway: Option<&Gateway>,
     ) -> Result<Option<Self>, Failure> {
         let own = own_files(root.dir());
-        if request.repositories.is_empty() && (gateway.is_none() || own.is_none()) {
+        let given: Vec<_> = request.repositories.iter().filter(|file| file.is_seen(sees_injected)).collect();
+        if given.is_empty() && (gateway.is_none() || own.is_none()) {
             return Ok(None);
         }
         let folder = workshop.store.scratch().fresh_folder("repositories").map_err(|error| failed(workshop, error))?;
@@ -63,7 +64,7 @@ impl Repositories {
         if let Some(gateway) = gateway {
             repositories.rewrite(workshop, &path, gateway, &variables)?;
         }
-        for repository in &request.repositories {
+        for repository in given {
             let content = match gateway {
                 Some(gateway) => gateway
                     .rewrite(&repository.name, &repository.content, Origin::Site, &variables)

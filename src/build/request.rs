@@ -118,6 +118,24 @@ pub struct RepositoryFile {
     pub name: String,
     /// Its content.
     pub content: Vec<u8>,
+    /// Which stages' steps see it.
+    pub seen_in: SeenIn,
+}
+
+/// Which stages' steps see a repository file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenIn {
+    /// All: somebody gave it for this build.
+    EveryStage,
+    /// Those that are not built on nothing: it comes from the site or the build system.
+    StagesOnImages,
+}
+
+impl RepositoryFile {
+    /// Whether steps see it, in a stage of which is known whether it [sees what is injected](crate::StagePlan).
+    pub(crate) fn is_seen(&self, sees_injected: bool) -> bool {
+        sees_injected || self.seen_in == SeenIn::EveryStage
+    }
 }
 
 /// A file that is written into the image after the last instruction, owned by root and as old as the image.
@@ -143,6 +161,43 @@ pub enum StepNetwork {
 }
 
 impl Request {
+    /// A build of a Dockerfile and nothing else, to be planned and looked at.
+    #[must_use]
+    pub fn of(dockerfile: Dockerfile, platform: Platform) -> Self {
+        Self {
+            dockerfile,
+            context: Context::Absent,
+            context_mtime: Mtime::Kept,
+            contexts: BTreeMap::new(),
+            build_args: BTreeMap::new(),
+            target: None,
+            platform,
+            labels: Vec::new(),
+            annotations: Vec::new(),
+            repositories: Vec::new(),
+            added: Vec::new(),
+            network: StepNetwork::None,
+            limits: Vec::new(),
+            step_timeout: None,
+            run_env: Vec::new(),
+            resolv_conf: Vec::new(),
+            hosts: Vec::new(),
+            format: Format::default(),
+            layering: Layering::default(),
+            compression: CompressOptions::default(),
+            epoch: 0,
+            hashes_context: false,
+            started: 0,
+            step_inputs: StepInputs::default(),
+            pull: Pull::default(),
+            source_policy: None,
+            config: ConfigOptions::default(),
+            layer_times: LayerTimes::default(),
+            steps: StepOptions::default(),
+            builds_unused_stages: false,
+        }
+    }
+
     /// Lets `threads` open the files of all contexts: they may do what the user may, this process perhaps not.
     pub fn read_through(&self, threads: &Arc<ThreadPool>) {
         self.step_inputs.threads.get_or_init(|| Arc::clone(threads));

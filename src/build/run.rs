@@ -59,9 +59,10 @@ pub(crate) fn run(
         tail.push(bytes);
         observer(Event::Output { stage: &label, stream, bytes });
     };
+    let sees_injected = stage.sees_injected;
     let root = stage.root(workshop)?;
     let gateway = wire.serving.is_some().then_some(workshop.gateway).flatten();
-    let repositories = Repositories::prepare(workshop, around.request, root, gateway)?;
+    let repositories = Repositories::prepare(workshop, around.request, (root, sees_injected), gateway)?;
     step.mounts.extend(repositories.as_ref().map(|repositories| repositories.mount(workshop)));
     let exit = sandbox::run(root, &step, workshop.cancel, &mut output);
     let refused = wire.close(observer, &label);
@@ -165,7 +166,7 @@ fn step(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, start: Start) 
         gid,
         groups,
         hostname: hostname.to_owned(),
-        files: step_options::files(around.request).into_iter().chain(start.script).collect(),
+        files: step_options::files(around.request, stage.sees_injected).into_iter().chain(start.script).collect(),
         limits: around.request.limits.clone(),
         timeout: around.request.step_timeout,
         ..Step::default()

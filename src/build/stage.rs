@@ -17,7 +17,7 @@ use transport::{Location, SourceImage, Transports};
 use crate::adjust::{self, Inherited};
 use crate::plan::{ResolvedBase, ResolvedPlan, StagePlan};
 use crate::scope::Scope;
-use crate::{BuildError, Event, Image, Layering, Observer, Owners, Request, added, base, instruction, schedule};
+use crate::{BuildError, Event, Image, Layering, Observer, Owners, Request, added, base, instruction, mask, schedule};
 
 /// What a build works with.
 #[derive(Clone, Copy)]
@@ -83,6 +83,12 @@ pub(crate) struct Stage<'r> {
     pub(crate) changed_at: Option<usize>,
     /// What it has of its base beside the config.
     pub(crate) inherited: Inherited,
+    /// Whether its steps see what a site injects.
+    pub(crate) sees_injected: bool,
+    /// How much of the chain was there before its first instruction.
+    below: usize,
+    /// What hides files of that from steps: a directory of the store, once it was looked for.
+    mask: Option<Option<PathBuf>>,
 }
 
 /// The stages that are done, by number.
@@ -192,7 +198,8 @@ impl<'p> Builder<'_, 'p, '_, '_> {
         };
         adjust::begin(&mut config, &request.config);
         let scope = Scope::new(request, &self.plan.plan().globals, args);
-        Stage { inherited, ..Stage::new(&self.stage_plan.label, config, scope, chain) }
+        let sees_injected = self.stage_plan.sees_injected();
+        Stage { inherited, sees_injected, ..Stage::new(&self.stage_plan.label, config, scope, chain) }
     }
 
     /// What the stage has of a base image beside its config.
@@ -212,6 +219,9 @@ impl<'r> Stage<'r> {
             label: label.to_owned(),
             config,
             scope,
+            sees_injected: true,
+            below: chain.len(),
+            mask: None,
             chain,
             upper: None,
             root: None,
@@ -244,8 +254,9 @@ impl Stage<'_> {
     /// The stage's tree, mounted when it is first asked for.
     pub(crate) fn root(&mut self, workshop: &Workshop<'_>) -> Result<&Root, BuildError> {
         if self.root.is_none() {
-            let lowers = lowers(workshop, &self.chain)?;
-            let (root, upper) = mount(workshop, &lowers, &self.label, Stubs::Shown)?;
+            let lowers = self.step_lowers(workshop)?;
+            let stubs = if self.sees_injected { Stubs::Shown } else { Stubs::Bare };
+            let (root, upper) = mount(workshop, &lowers, &self.label, stubs)?;
             self.upper = Some(upper);
             self.root = Some(root);
         }
@@ -253,6 +264,23 @@ impl Stage<'_> {
             Some(root) => Ok(root),
             None => Err(BuildError::Cancelled),
         }
+    }
+
+    /// What lies below the stage's changes while steps run, the topmost first: files of the base may be hidden.
+    fn step_lowers(&mut self, workshop: &Workshop<'_>) -> Result<Vec<PathBuf>, BuildError> {
+        let (below, own) = self.chain.split_at_checked(self.below).unwrap_or((&self.chain, &[]));
+        let (mut all, below) = (lowers(workshop, own)?, lowers(workshop, below)?);
+        if self.sees_injected && self.mask.is_none() {
+            self.mask = Some(mask::make(workshop, &workshop.request.step_inputs.hidden, &below, &self.label)?);
+        }
+        all.extend(self.mask.clone().flatten());
+        all.extend(below);
+        Ok(all)
+    }
+
+    /// Whether the stage's tree lacks files that the image has.
+    pub(crate) fn hides_files(&self) -> bool {
+        self.mask.iter().flatten().next().is_some()
     }
 
     /// Takes the tree out of the stage.
@@ -299,6 +327,8 @@ pub(crate) fn lowers(workshop: &Workshop<'_>, chain: &[Link]) -> Result<Vec<Path
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stubs {
     Shown,
+    /// Only those that every step needs, not those for what a site injects.
+    Bare,
     Absent,
 }
 
@@ -313,8 +343,8 @@ pub(crate) fn mount(
     let (upper, work, mount) = (folder(workshop, "upper")?, folder(workshop, "work")?, folder(workshop, "root")?);
     open_to_all(&store.path(&upper));
     let mut lowers = lowers.to_vec();
-    if stubs == Stubs::Shown {
-        lowers.push(make_stubs(workshop)?);
+    if stubs != Stubs::Absent {
+        lowers.push(make_stubs(workshop, stubs)?);
     }
     let spec = RootSpec { base: store.directory(), lowers, upper: upper.clone(), work, mount };
     let root = sandbox::mount_root(&spec).map_err(|source| BuildError::Mount { stage: stage.to_owned(), source })?;
@@ -330,7 +360,7 @@ fn folder(workshop: &Workshop<'_>, purpose: &str) -> Result<PathBuf, BuildError>
 }
 
 /// A directory with what steps need, to be the lowest.
-fn make_stubs(workshop: &Workshop<'_>) -> Result<PathBuf, BuildError> {
+fn make_stubs(workshop: &Workshop<'_>, stubs_for: Stubs) -> Result<PathBuf, BuildError> {
     let stubs = folder(workshop, "stubs")?;
     let failed = |action| {
         let path = stubs.clone();
@@ -339,10 +369,15 @@ fn make_stubs(workshop: &Workshop<'_>) -> Result<PathBuf, BuildError> {
     let directory = store::open_directory(&workshop.store.path(&stubs));
     let directory = directory.map_err(failed("open the folder of a stage"))?;
     open_to_all(&workshop.store.path(&stubs));
-    let files = crate::step_options::mount_points(&workshop.request.steps);
+    let mut files = crate::step_options::mount_points(&workshop.request.steps);
+    let sees_injected = stubs_for == Stubs::Shown;
+    if sees_injected {
+        files.extend(workshop.request.step_inputs.files.iter().map(|file| file.target.as_path()));
+    }
     // An image without the directory shall not get one for what only steps see.
     let repositories = [Path::new(crate::repositories::DIRECTORY)];
-    let directories = if workshop.request.repositories.is_empty() { &[][..] } else { &repositories[..] };
+    let has_repositories = workshop.request.repositories.iter().any(|file| file.is_seen(sees_injected));
+    let directories = if has_repositories { &repositories[..] } else { &[][..] };
     sandbox::write_stubs(directory.as_fd(), &files, directories).map_err(failed("make mount points"))?;
     Ok(stubs)
 }

@@ -21,6 +21,10 @@ pub struct StepInputs {
     pub agents: BTreeMap<String, PathBuf>,
     /// `--volume`, in order.
     pub volumes: Vec<Volume>,
+    /// Files that steps of stages on images see, and no layer has.
+    pub files: Vec<StepFile>,
+    /// Absolute paths of files of bases that steps do not see, and images keep.
+    pub hidden: Vec<PathBuf>,
     /// Threads that may do what the user may, where this one may not.
     pub threads: OnceLock<Arc<ThreadPool>>,
 }
@@ -33,6 +37,15 @@ impl StepInputs {
             None => work(),
         }
     }
+}
+
+/// A file that every RUN step sees, over whatever the image has there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepFile {
+    /// Its absolute path in the step.
+    pub target: PathBuf,
+    /// What it holds.
+    pub contents: Vec<u8>,
 }
 
 /// A secret's bytes. They are shown to the steps that mount them and to nobody else.

@@ -41,7 +41,7 @@ pub(crate) fn hostname(options: &StepOptions) -> &str {
 }
 
 /// Files that are mounted on in a step and must not appear in a layer for it.
-pub(crate) fn mount_points(options: &StepOptions) -> Vec<&'static Path> {
+pub(crate) fn mount_points<'p>(options: &StepOptions) -> Vec<&'p Path> {
     let all = [
         ("/etc/resolv.conf", options.keeps_resolv_conf),
         ("/etc/hosts", options.keeps_hosts),
@@ -50,23 +50,25 @@ pub(crate) fn mount_points(options: &StepOptions) -> Vec<&'static Path> {
     all.into_iter().filter(|(_, is_kept)| !is_kept).map(|(path, _)| Path::new(path)).collect()
 }
 
-/// What is seen on [`mount_points`].
-pub(crate) fn files(request: &Request) -> Vec<InjectedFile> {
+/// What is seen on [`mount_points`], and what is injected where the stage sees that.
+pub(crate) fn files(request: &Request, sees_injected: bool) -> Vec<InjectedFile> {
     let options = &request.steps;
     let contents = |path: &Path| match path.file_name().and_then(std::ffi::OsStr::to_str) {
         Some("resolv.conf") => request.resolv_conf.clone(),
         Some("hosts") => hosts(&request.hosts, options),
         Some(_) | None => format!("{}\n", hostname(options)).into_bytes(),
     };
-    let file = |path: &Path| InjectedFile {
+    let file = |path: &Path, contents, is_dispensable| InjectedFile {
         target: path.to_owned(),
-        contents: contents(path),
+        contents,
         mode: 0o644,
         uid: 0,
         gid: 0,
-        is_dispensable: true,
+        is_dispensable,
     };
-    mount_points(options).into_iter().map(file).collect()
+    let injected = request.step_inputs.files.iter().filter(|_| sees_injected);
+    let injected = injected.map(|one| file(&one.target, one.contents.clone(), false));
+    mount_points(options).into_iter().map(|path| file(path, contents(path), true)).chain(injected).collect()
 }
 
 fn hosts(machine: &[u8], options: &StepOptions) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::build::{Context, RepositoryFile};
+use ::build::{Context, RepositoryFile, SeenIn};
 use dockerfile::Dockerfile;
 use dockerfile::ignore::Patterns;
 use rpm::repofile::RepoFile;
@@ -144,7 +144,7 @@ pub(crate) fn repository(text: &str, http: &http::Client) -> Result<RepositoryFi
     };
     RepoFile::parse(&shown, &content).map_err(|error| Failure::of(Status::Usage, &error))?;
     let name = if name.ends_with(".repo") { name } else { format!("{name}.repo") };
-    Ok(RepositoryFile { name, content })
+    Ok(RepositoryFile { name, content, seen_in: SeenIn::EveryStage })
 }
 
 /// The tree as the build gets it.

@@ -77,7 +77,6 @@ fn may_hold_secret(text: &str, line: usize) -> bool {
 /// Keys whose values are read and checked, and which nothing obeys yet.
 fn unused(site: &Site) -> Vec<&'static str> {
     let all = [
-        ("hide_files", site.hide_files.is_some()),
         ("skip_koji_check_for_base_image", !site.skip_koji_check_for_base_image),
         ("package_comparison_exceptions", !site.package_comparison_exceptions.is_empty()),
     ];

@@ -49,6 +49,10 @@ pub enum Edit {
     },
     /// Build arguments that have values from here on, unless they have some already.
     Values(Vec<(String, String)>),
+    /// Absolute paths of files of bases that RUN does not see and the image keeps.
+    Hide(Vec<PathBuf>),
+    /// The Dockerfile, as all plugins left it, written into the image at this path after the last instruction.
+    AddDockerfile(PathBuf),
 }
 
 /// A file that RUN sees and no layer has.
@@ -58,6 +62,13 @@ pub enum Injected {
     Repository {
         /// Its file name, ending in `.repo`.
         name: String,
+        /// Its content.
+        content: Vec<u8>,
+    },
+    /// Any other file, over whatever the image has there.
+    File {
+        /// Its absolute path in the step.
+        path: PathBuf,
         /// Its content.
         content: Vec<u8>,
     },
@@ -88,8 +99,8 @@ pub struct Reasoned {
 pub struct Made {
     /// Who wanted it.
     pub plugin: String,
-    /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context` or
-    /// `value`.
+    /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context`,
+    /// `value`, `step-file` or `hidden`.
     pub kind: &'static str,
     /// What it is about: the stage, the labels, the file.
     pub subject: String,
@@ -111,6 +122,16 @@ impl Edit {
             }
             Self::Inject(Injected::Repository { name, content }) => {
                 ("repository", name.clone(), oci::Digest::of(content).to_string())
+            }
+            Self::Inject(Injected::File { path, content }) => {
+                ("step-file", path.display().to_string(), oci::Digest::of(content).to_string())
+            }
+            Self::Hide(paths) => {
+                let paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+                ("hidden", paths.join(" "), "steps do not see it".to_owned())
+            }
+            Self::AddDockerfile(path) => {
+                ("file", path.display().to_string(), "the Dockerfile as it is built".to_owned())
             }
             Self::Add(added) => ("file", added.path.display().to_string(), oci::Digest::of(&added.content).to_string()),
             Self::Arguments(names) => ("argument", names.join(" "), argument_lines(names).join("; ")),
@@ -161,7 +182,13 @@ pub fn rewrite(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<O
         Edit::Arguments(names) => names.len() * stages,
         Edit::Environment { .. } => stages,
         Edit::Instruction { .. } => 1,
-        Edit::From { .. } | Edit::Inject(_) | Edit::Add(_) | Edit::Directory { .. } | Edit::Values(_) => 0,
+        Edit::From { .. }
+        | Edit::Inject(_)
+        | Edit::Add(_)
+        | Edit::Directory { .. }
+        | Edit::Values(_)
+        | Edit::Hide(_)
+        | Edit::AddDockerfile(_) => 0,
     });
     if made.instructions.len() != file.instructions.len() + added.sum::<usize>() {
         return Err(RewriteError::Swallowed);
@@ -197,7 +224,9 @@ fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<String,
             | Edit::Inject(_)
             | Edit::Add(_)
             | Edit::Directory { .. }
-            | Edit::Values(_) => {}
+            | Edit::Values(_)
+            | Edit::Hide(_)
+            | Edit::AddDockerfile(_) => {}
         }
     }
     edit::apply(&file.text, &changes)

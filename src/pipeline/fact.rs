@@ -119,6 +119,8 @@ pub enum Fact {
     Platforms(Vec<String>),
     /// Whether a new parent triggered the build.
     Autorebuild(bool),
+    /// The context's file that became the image's manual page; none where there is no such file.
+    Help(Option<String>),
 }
 
 /// What was fetched by `fetch-artifacts-*.yaml`.
@@ -162,6 +164,7 @@ impl Fact {
             Self::Artifacts(_) => "artifacts",
             Self::Platforms(_) => "platforms",
             Self::Autorebuild(_) => "autorebuild",
+            Self::Help(_) => "help",
         }
     }
 }
@@ -258,6 +261,12 @@ impl Facts {
     #[must_use]
     pub fn autorebuild(&self) -> Option<bool> {
         self.find(|fact| if let Fact::Autorebuild(is_one) = fact { Some(*is_one) } else { None })
+    }
+
+    /// The context's file that became the image's manual page, if somebody looked: none within where there is none.
+    #[must_use]
+    pub fn help(&self) -> Option<Option<&str>> {
+        self.find(|fact| if let Fact::Help(file) = fact { Some(file.as_deref()) } else { None })
     }
 
     fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {

@@ -203,8 +203,8 @@ pub struct PluginRun {
 pub struct EditRecord {
     /// Who wanted it.
     pub plugin: String,
-    /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context` or
-    /// `value`.
+    /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context`,
+    /// `value`, `step-file` or `hidden`.
     pub kind: String,
     /// What it is about.
     pub subject: String,

@@ -8,6 +8,8 @@ use crate::{Class, PluginError};
 const MAX_FILE: usize = 1 << 20;
 /// Hexadecimal digits of the URL's digest in a file's name.
 const DIGITS: usize = 5;
+/// Bytes of the longest name at the end of a URL; there is room for digits and ending in a file's name.
+const MAX_NAME: usize = 240;
 
 /// Downloads a repository file; returns its name for `/etc/yum.repos.d` and its bytes.
 ///
@@ -40,11 +42,13 @@ pub fn shown_url(url: &str) -> String {
 /// [`Class::Configuration`] for a URL that ends in no file name.
 pub fn file_name(url: &str) -> Result<String, PluginError> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
+    // A server alone is no path.
+    let path =
+        path.split_once("://").map_or(path, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""));
+    let path = decoded(path);
     let last = path.rsplit('/').next().unwrap_or_default();
-    let last = decoded(last);
-    let stem = last.strip_suffix(".repo").unwrap_or(&last);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
-    if stem.is_empty() || !stem.chars().all(is_plain) {
+    let stem = last.strip_suffix(".repo").unwrap_or(last);
+    if stem.is_empty() || matches!(last, "." | "..") || last.len() > MAX_NAME || last.chars().any(char::is_control) {
         let text = format!("`{last}` at the end of a repository file's URL is no file name");
         return Err(PluginError::new(Class::Configuration, text));
     }
@@ -74,7 +78,12 @@ mod tests {
     fn a_file_is_named_by_its_url_and_a_few_digits() {
         assert_eq!(file_name("http://r.example/my.repo").unwrap(), "my-f0ca2.repo");
         assert_eq!(file_name("http://h.example/p/a%20b.repo").unwrap(), "a b-50515.repo");
-        assert!(file_name("http://h.example/..%2fetc%2fx.repo").is_err());
+        assert_eq!(file_name("http://h.example/a~b+c.repo?x=/y").unwrap(), "a~b+c-53e7c.repo");
+        assert_eq!(file_name("/etc/yum.repos.d/f40-container").unwrap(), "f40-container-c914c.repo");
+        assert!(file_name("http://h.example/..%2fetc%2fx.repo").unwrap().starts_with("x-"));
+        for url in ["http://h.example", "http://h.example/..", "http://h.example/.repo", "http://h.example/a%0a.repo"] {
+            assert!(file_name(url).is_err(), "{url}");
+        }
         assert_eq!(decoded("%4%zz%41%ff"), "%4%zz%41%ff");
         let error = file_name("http://r.example/").unwrap_err();
         assert_eq!(error.text, "`` at the end of a repository file's URL is no file name");

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use build::{Image, Published, RepositoryFile, Request};
+use build::{Image, Published, RepositoryFile, Request, SeenIn, StepFile};
 use dockerfile::Dockerfile;
 use oci::Reference;
 use source::Tree;
@@ -18,7 +18,7 @@ use crate::plugin::Selected;
 use crate::record::{EditRecord, FindingRecord, PluginRun, Recorder};
 use crate::site::Site;
 use crate::{
-    Class, Edit, ExitView, Facts, Finding, Injected, Lineup, Phase, PluginError, PostBuildView, PreBuildView,
+    Added, Class, Edit, ExitView, Facts, Finding, Injected, Lineup, Phase, PluginError, PostBuildView, PreBuildView,
     PublishView, Severity, SourceFact, SourceView,
 };
 
@@ -112,6 +112,7 @@ impl<'a> Run<'a> {
     pub fn pre_build(&mut self, request: &mut Request, around: Surroundings<'_>) -> Result<(), PluginError> {
         let lineup = self.lineup;
         let written = request.dockerfile.clone();
+        let mut embedded = Vec::new();
         for selected in &lineup.pre_build {
             let changes = {
                 let plan = build::plan(request)?;
@@ -141,30 +142,15 @@ impl<'a> Run<'a> {
             }
             for reasoned in changes.edits {
                 self.note(selected.key, &reasoned);
-                match reasoned.edit {
-                    Edit::From { .. }
-                    | Edit::Labels(_)
-                    | Edit::Arguments(_)
-                    | Edit::Environment { .. }
-                    | Edit::Instruction { .. } => {}
-                    Edit::Directory { context, source, target } => add_directory(request, context, source, target)?,
-                    Edit::Values(pairs) => {
-                        for (name, value) in pairs {
-                            request.build_args.entry(name).or_insert(value);
-                        }
-                    }
-                    Edit::Inject(Injected::Repository { name, content }) => {
-                        request.repositories.push(RepositoryFile { name, content });
-                    }
-                    Edit::Add(added) => {
-                        let (path, content, mode) = (added.path, added.content, added.mode);
-                        request.added.push(build::AddedFile { path, content, mode });
-                    }
-                }
+                embedded.extend(made(request, reasoned.edit)?);
             }
             for fact in changes.facts {
                 self.state(selected.key, fact)?;
             }
+        }
+        for path in embedded {
+            let content = request.dockerfile.text.clone().into_bytes();
+            request.added.push(build::AddedFile { path, content, mode: 0o644 });
         }
         Ok(())
     }
@@ -361,6 +347,34 @@ fn edited(
             .help("end the last instruction without the escape character"),
         RewriteError::Edit(_) | RewriteError::Parse(_) => failed(&error),
     })
+}
+
+/// Makes an edit that is not of the Dockerfile's text; returns where the Dockerfile is to be written in the end.
+fn made(request: &mut Request, edit: Edit) -> Result<Option<PathBuf>, PluginError> {
+    match edit {
+        Edit::From { .. }
+        | Edit::Labels(_)
+        | Edit::Arguments(_)
+        | Edit::Environment { .. }
+        | Edit::Instruction { .. } => {}
+        Edit::Directory { context, source, target } => add_directory(request, context, source, target)?,
+        Edit::Values(pairs) => {
+            for (name, value) in pairs {
+                request.build_args.entry(name).or_insert(value);
+            }
+        }
+        Edit::Inject(Injected::Repository { name, content }) => {
+            let seen_in = SeenIn::StagesOnImages;
+            request.repositories.push(RepositoryFile { name, content, seen_in });
+        }
+        Edit::Inject(Injected::File { path, content }) => {
+            request.step_inputs.files.push(StepFile { target: path, contents: content });
+        }
+        Edit::Hide(paths) => request.step_inputs.hidden.extend(paths),
+        Edit::Add(Added { path, content, mode }) => request.added.push(build::AddedFile { path, content, mode }),
+        Edit::AddDockerfile(path) => return Ok(Some(path)),
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -115,6 +115,9 @@ pub struct Site {
     pub platform_hosts: BTreeMap<String, bool>,
     /// Sources that somebody fetched before the build.
     pub remote_sources: Option<RemoteSourcesSite>,
+    /// `koji.root_url`: where Koji's files are, its repositories among them.
+    #[serde(skip)]
+    pub koji_root_url: Option<String>,
 }
 
 impl Default for Site {
@@ -151,6 +154,7 @@ impl Default for Site {
             plugins: Plugins::default(),
             platform_hosts: BTreeMap::new(),
             remote_sources: None,
+            koji_root_url: None,
         }
     }
 }

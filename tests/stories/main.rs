@@ -14,6 +14,7 @@ mod distgit_files;
 mod files;
 mod gateway;
 mod hello;
+mod injected;
 mod inside_build;
 mod killed;
 mod language;

@@ -121,7 +121,7 @@ fn make(
 }
 
 /// `path` with all symbolic links resolved inside `root`, those of missing files included, relative to `root`.
-fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf, CopyError> {
+pub(crate) fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf, CopyError> {
     const MAX_LINKS: u32 = 40;
     let mut pending: Vec<OsString> = names(path).rev().collect();
     let mut resolved = PathBuf::new();

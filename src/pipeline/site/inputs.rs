@@ -41,8 +41,9 @@ pub struct RecordSite {
 /// Files that no step may see (`hide_files`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HideFiles {
-    /// Where the reference moves them to in the image; of no use where they are covered instead.
-    pub tmpdir: PathBuf,
+    /// Where the reference moves them to in the image; of no use here, where nothing is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tmpdir: Option<PathBuf>,
     /// The files, as paths in the image.
     pub files: Vec<PathBuf>,
 }
@@ -89,7 +90,12 @@ impl HideFiles {
     pub(super) fn read(item: &Item<'_>, notes: &mut Vec<Note>) -> Result<Self, Fault> {
         let mut fields = item.fields()?;
         let path = |item: &Item<'_>| item.text_of("a path").map(PathBuf::from);
-        let tmpdir = path(&fields.need("tmpdir")?)?;
+        let tmpdir = fields.take("tmpdir");
+        notes.extend(tmpdir.iter().map(|item| {
+            let text = "not used: files are hidden where they are".to_owned();
+            Note { line: item.place.line, key: item.path.clone(), text }
+        }));
+        let tmpdir = tmpdir.as_ref().map(path).transpose()?;
         let files = fields.need("files")?.each(path)?;
         fields.note_rest(notes);
         Ok(Self { tmpdir, files })

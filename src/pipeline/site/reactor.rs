@@ -54,6 +54,7 @@ pub struct PlatformDescriptor {
 /// Reads the keys of the reference's map that hold one value or one list.
 pub(super) fn read(top: &mut Fields<'_>, site: &mut Site, notes: &mut Vec<Note>) -> Result<(), Fault> {
     top.read("version", version)?;
+    site.koji_root_url = koji_root_url(top);
     site.registries_organization = top.read("registries_organization", text)?;
     read_labels(top, site)?;
     let texts = |item: &Item<'_>| item.each(text);
@@ -87,6 +88,12 @@ pub(super) fn note_rest(top: &mut Fields<'_>, notes: &mut Vec<Note>) {
             notes.push(Note { line, key: (*key).to_owned(), text: (*reason).to_owned() });
         }
     }
+}
+
+/// Read beside the key itself, which is noted as usual.
+fn koji_root_url(top: &Fields<'_>) -> Option<String> {
+    let (_, koji) = top.rest().find(|(key, _)| *key == "koji")?;
+    koji.fields().ok()?.take("root_url")?.text().ok().map(str::to_owned)
 }
 
 fn version(item: &Item<'_>) -> Result<(), Fault> {
