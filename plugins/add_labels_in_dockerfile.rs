@@ -79,7 +79,8 @@ fn acts(site: &Site) -> bool {
 }
 
 pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
-    if setup.args.is_none() && !acts(setup.site) {
+    let release = setup.wanted.task.release.as_ref();
+    if setup.args.is_none() && !acts(setup.site) && release.is_none() {
         return Ok(None);
     }
     let options = Options::read(setup.args, setup.wanted.task.release.as_deref())?;

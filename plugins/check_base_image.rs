@@ -138,7 +138,7 @@ impl Rules {
 
 /// The image that `name` of a Dockerfile means at this site.
 pub(crate) fn decide(name: &str, rules: &Rules) -> Result<Reference, PluginError> {
-    if name == BY_KOJI || name.strip_prefix(BY_KOJI).is_some_and(|rest| rest.starts_with(':')) {
+    if is_by_koji(name) {
         let text = format!("{name}: base images that Koji makes (image-build) are not built by this program");
         return Err(PluginError::new(Class::Source, text).help("build the base image first, and name it after FROM"));
     }
@@ -154,6 +154,11 @@ pub(crate) fn decide(name: &str, rules: &Rules) -> Result<Reference, PluginError
         Some(_) | None => named,
     };
     named.or_in(registry).map_err(wrong)
+}
+
+/// Whether Koji is to make this base image (`koji/image-build`, with the name of a file behind a colon or without).
+pub(crate) fn is_by_koji(name: &str) -> bool {
+    name == BY_KOJI || name.strip_prefix(BY_KOJI).is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// The registry a name begins with: its first part, if that can be a host's name.

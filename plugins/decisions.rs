@@ -5,6 +5,7 @@
 
 pub mod files;
 pub mod injected;
+pub mod koji;
 pub mod publish;
 
 use std::collections::BTreeMap;

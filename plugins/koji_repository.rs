@@ -21,7 +21,7 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<PreBuild> {
     // A list is for many builds; whether this one has repositories of its own, inject_yum_repos knows.
     let is_included = named.is_some() || task.include_koji_repo || task.yum_repourls.is_empty();
     let Some(name) = named.or_else(|| task.koji_target.clone()).filter(|_| is_included) else { return Ok(None) };
-    let root_url = setup.text("root")?.or_else(|| setup.site.koji_root_url.clone());
+    let root_url = setup.text("root")?.or_else(|| setup.site.koji.as_ref().map(|koji| koji.root_url.clone()));
     let koji = Some(KojiTarget { name, root_url, hub: setup.wanted.hub.clone(), is_included });
     Ok(Some(Box::new(Koji(Wishes { koji, ..Wishes::of(setup) }))))
 }

@@ -5,6 +5,7 @@
 
 mod add_buildargs_in_dockerfile;
 mod add_dockerfile;
+mod add_filesystem;
 mod add_help;
 mod add_image_content_manifest;
 mod add_labels_in_dockerfile;
@@ -13,6 +14,8 @@ mod add_yum_repo_by_url;
 mod all_rpm_packages;
 mod arguments;
 mod attach_record;
+mod bump_release;
+mod cancel_build_reservation;
 mod change_from_in_dockerfile;
 mod check_and_set_platforms;
 mod check_and_set_rebuild;
@@ -20,6 +23,8 @@ mod check_base_image;
 mod check_image_size;
 mod check_signatures;
 mod check_user_settings;
+mod compare_components;
+mod compose_requests;
 mod container_yaml;
 mod content_sets;
 pub mod decisions;
@@ -31,13 +36,19 @@ mod group_manifests;
 mod hide_files;
 mod image_build_conf;
 mod ini;
+mod inject_parent_image;
 mod inject_yum_repos;
+mod koji_parent;
+mod koji_plugins;
 mod koji_repository;
+mod koji_rules;
 mod labels;
 mod manual;
 mod obsolete;
 mod push_floating_tags;
 mod repository_files;
+mod resolve_composes;
+mod signing_intents;
 mod stop_autorebuild_if_disabled;
 mod store_metadata;
 mod tag_and_push;
@@ -70,6 +81,7 @@ pub fn registry() -> Registry {
                 always: true,
                 make: check_signatures::make,
             },
+            koji_plugins::compare_components(),
             Registered {
                 key: "check_image_size",
                 also: &[],
@@ -81,6 +93,7 @@ pub fn registry() -> Registry {
         ],
         publish: publish(),
         exit: vec![
+            koji_plugins::cancel_build_reservation(),
             Registered {
                 key: "store_metadata",
                 also: &["store_metadata_in_osv3", "store_logs_to_file"],
@@ -205,7 +218,15 @@ fn settings() -> Vec<Registered<pipeline::PreBuild>> {
 }
 
 fn pre_build() -> Vec<Registered<pipeline::PreBuild>> {
-    [on_parents(), shown_to_steps(), put_into_the_image(), on_the_result()].into_iter().flatten().collect()
+    let mut all = koji_plugins::before_parents();
+    for one in [on_parents(), shown_to_steps(), put_into_the_image(), on_the_result()].into_iter().flatten() {
+        let finds_parents = one.key == "check_base_image";
+        all.push(one);
+        if finds_parents {
+            all.extend(koji_plugins::with_parents());
+        }
+    }
+    all
 }
 
 fn plugin(

@@ -15,7 +15,6 @@ pub(crate) const ABSENT: &[Absent] = &[
     // Configuration and what other builders need.
     absent("reactor_config", Loss("the configuration is read before any plugin is asked (--config, REACTOR_CONFIG)")),
     absent("koji_delegate", Loss("a build is not handed back to Koji: whoever triggers it submits it there")),
-    absent("assert_labels", Loss("a label that a name is made of is demanded where it is used")),
     absent("orchestrate_build", Loss("one build is for one platform: whoever starts builds starts one for each")),
     absent("fetch_worker_metadata", Loss("there are no worker builds whose results must be fetched")),
     absent("remove_worker_metadata", Loss("there are no worker builds whose results must be removed")),
@@ -33,7 +32,6 @@ pub(crate) const ABSENT: &[Absent] = &[
     absent("compress", Loss("layers are compressed while they are written (--compression)")),
     // Plugins for content that is not made here.
     absent("resolve_module_compose", Loss("there are no modules any more")),
-    absent("resolve_remote_source", Effect("remote sources are not fetched")),
     absent("hermeto_init", Effect("remote sources are not fetched")),
     absent("hermeto_postprocess", Effect("remote sources are not fetched")),
     absent("cachi2_init", Effect("remote sources are not fetched")),

@@ -26,7 +26,7 @@ const CERTIFICATES: &str = "/tmp";
 const EVERY_PLATFORM: &str = "noarch";
 
 /// What is asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Wishes {
     /// The site's own.
     pub(crate) site: Vec<RepoSource>,
@@ -54,7 +54,7 @@ pub(crate) struct RepoUrl {
 }
 
 /// A target of Koji whose repository is asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KojiTarget {
     pub(crate) name: String,
     /// Where the hub's files are.

@@ -77,7 +77,7 @@ pub fn repositories(text: &str, parent: &Parent, wanted: &Repositories<'_>) -> R
         proxy: wanted.proxy.clone(),
         koji: wanted.koji.as_ref().map(|(name, hub)| KojiTarget {
             name: name.clone(),
-            root_url: wanted.site.koji_root_url.clone(),
+            root_url: wanted.site.koji.as_ref().map(|koji| koji.root_url.clone()),
             hub: Some(Arc::clone(hub)),
             is_included: wanted.include_koji_repo,
         }),
@@ -183,6 +183,7 @@ fn effects(text: &str, parent: &Parent, edits: &[Reasoned]) -> Result<Effects, P
             Edit::From { .. }
             | Edit::Labels(_)
             | Edit::Arguments(_)
+            | Edit::Label { .. }
             | Edit::Environment { .. }
             | Edit::Instruction { .. }
             | Edit::Directory { .. }

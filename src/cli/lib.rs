@@ -15,6 +15,7 @@ mod help;
 mod inputs;
 mod inside_build;
 mod inspect;
+mod koji;
 mod log;
 mod migrate;
 mod output;

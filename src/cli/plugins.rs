@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pipeline::{Phase, Registered, Registry, Selected, Wanted};
 
 use crate::failure::{self, Failure};
-use crate::{output, site};
+use crate::{koji, output, site};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -18,7 +18,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Failure> {
     let configuration = site::read(arguments.config.as_deref())?;
     configuration.notes.iter().for_each(|note| output::note(note));
-    let lineup = registry.choose(&configuration.site, &Wanted::default());
+    let (site, http) = (&configuration.site, http::ClientOptions::default());
+    let (hub, odcs) = (koji::hub(site, &http)?, koji::compose_service(site, &http)?);
+    let lineup = registry.choose(site, &Wanted { hub, odcs, ..Wanted::default() });
     let lineup = lineup.map_err(|error| failure::of_plugin(&error, None))?;
     lineup.notes.iter().chain(&lineup.warnings).for_each(|note| output::note(note));
     phase(&registry.source, &keys(&lineup.source));

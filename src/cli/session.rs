@@ -51,7 +51,10 @@ pub(crate) fn open(
     let opened = Store::open(directory, &shown, &owners_key(&entered));
     let store = opened.map_err(|error| Failure::of(Status::Environment, &error))?;
     let cancel = Cancel::on_signals().map_err(|error| Failure::of(Status::Environment, &error))?;
-    registries.http.cancelled = Some(cancel.mirrored().map_err(|error| Failure::of(Status::Environment, &error))?);
+    // Connections that were made before this knew the flag.
+    let flag = registries.http.cancelled.take().unwrap_or_default();
+    registries.http.cancelled =
+        Some(cancel.mirrored_in(flag).map_err(|error| Failure::of(Status::Environment, &error))?);
     let http = registries.http.clone();
     let registries = Registries::new(registries).map_err(|error| Failure::of(Status::Usage, &error))?;
     let transports = Transports::new(registries, Arc::new(store), entered.outside().pool());

@@ -77,8 +77,11 @@ fn may_hold_secret(text: &str, line: usize) -> bool {
 /// Keys whose values are read and checked, and which nothing obeys yet.
 fn unused(site: &Site) -> Vec<&'static str> {
     let all = [
-        ("skip_koji_check_for_base_image", !site.skip_koji_check_for_base_image),
-        ("package_comparison_exceptions", !site.package_comparison_exceptions.is_empty()),
+        ("koji.auth.krb_principal", site.koji.as_ref().is_some_and(|koji| koji.auth.krb_principal.is_some())),
+        ("koji.auth.ssl_certs_dir", site.koji.as_ref().is_some_and(|koji| koji.auth.ssl_certs_dir.is_some())),
+        ("koji.auth.proxyuser", site.koji.as_ref().is_some_and(|koji| koji.auth.proxyuser.is_some())),
+        ("koji.use_fast_upload", site.koji.as_ref().is_some_and(|koji| !koji.use_fast_upload)),
+        ("koji.insecure_download", site.koji.as_ref().is_some_and(|koji| koji.insecure_download)),
     ];
     all.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
 }

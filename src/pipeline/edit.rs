@@ -1,5 +1,7 @@
 //! What plugins change: the Dockerfile's text, files that only steps see, files that get into the image.
 
+mod label;
+
 use std::path::PathBuf;
 
 use dockerfile::edit::{self, EditError};
@@ -53,6 +55,13 @@ pub enum Edit {
     Hide(Vec<PathBuf>),
     /// The Dockerfile, as all plugins left it, written into the image at this path after the last instruction.
     AddDockerfile(PathBuf),
+    /// One label of the stage that is built: its value where the stage sets it last, else one LABEL at its end.
+    Label {
+        /// The label.
+        name: String,
+        /// Its value afterwards.
+        value: String,
+    },
 }
 
 /// A file that RUN sees and no layer has.
@@ -145,6 +154,7 @@ impl Edit {
                 let values: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 ("value", names.join(" "), values.join(" "))
             }
+            Self::Label { name, value } => ("label", name.clone(), label::line(name, value, Escape::Backslash)),
         };
         let (plugin, reason) = (plugin.to_owned(), reason.to_owned());
         Made { plugin, kind, subject, value, reason }
@@ -189,6 +199,7 @@ pub fn rewrite(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<O
         | Edit::Values(_)
         | Edit::Hide(_)
         | Edit::AddDockerfile(_) => 0,
+        Edit::Label { name, .. } => usize::from(label::place(file, target, name).is_none()),
     });
     if made.instructions.len() != file.instructions.len() + added.sum::<usize>() {
         return Err(RewriteError::Swallowed);
@@ -209,6 +220,10 @@ fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<String,
                 let lines = argument_lines(names);
                 changes.extend(dockerfile::stages(file)?.stages.iter().map(|stage| behind(file, stage.from, &lines)));
             }
+            Edit::Label { name, value } => changes.push(match label::place(file, target, name) {
+                Some(span) => dockerfile::Edit { span, replacement: label::word(value, file.escape()) },
+                None => append(file, target, &label::line(name, value, file.escape()))?,
+            }),
             Edit::Environment { name, value } => {
                 let line = [environment_line(name, value, file.escape())];
                 changes.extend(dockerfile::stages(file)?.stages.iter().map(|stage| behind(file, stage.from, &line)));

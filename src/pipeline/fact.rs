@@ -96,6 +96,51 @@ impl Tags {
     }
 }
 
+/// What a build will be called in Koji.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Its name.
+    pub nvr: koji::Nvr,
+    /// What keeps the name for it, where that was asked for.
+    pub reservation: Option<koji::Reservation>,
+}
+
+/// The builds in Koji of the images that stages are built on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParentBuilds {
+    /// That of the image which the stage to be built is built on, through the stages between.
+    pub base: Option<koji::BuildInfo>,
+    /// By image, as the Dockerfile names it; none for one that is no build in Koji.
+    pub builds: BTreeMap<String, Option<koji::BuildInfo>>,
+}
+
+/// Composes, and the repositories they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Composes {
+    /// The composes.
+    pub composes: Vec<koji::odcs::Compose>,
+    /// URLs of repository files by platform (`x86_64`); those under `noarch` are for every platform not listed.
+    pub repositories: BTreeMap<String, Vec<String>>,
+    /// Whether the repository of the Koji target is used too, for these may not hold all packages.
+    pub include_koji_repo: bool,
+    /// What the packages are signed with, all in all.
+    pub signing_intent: Option<String>,
+    /// Whether that is another one than what the source asks for.
+    pub is_overridden: bool,
+}
+
+impl Composes {
+    /// The URLs of repository files for a platform.
+    #[must_use]
+    pub fn repositories_for(&self, platform: &str) -> &[String] {
+        let found = self.repositories.get(platform).or_else(|| self.repositories.get(Self::ANY));
+        found.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Stands in `repositories` for every platform that is not listed.
+    pub const ANY: &str = "noarch";
+}
+
 /// Something that is known from here on.
 #[derive(Clone, Debug)]
 pub enum Fact {
@@ -121,6 +166,12 @@ pub enum Fact {
     Autorebuild(bool),
     /// The context's file that became the image's manual page; none where there is no such file.
     Help(Option<String>),
+    /// What the build will be called in Koji, and whether that is kept for it.
+    Release(Release),
+    /// The builds in Koji of the images the stages are built on.
+    ParentBuilds(ParentBuilds),
+    /// The composes of the build, and the repositories they are.
+    Composes(Composes),
 }
 
 /// What was fetched by `fetch-artifacts-*.yaml`.
@@ -165,6 +216,9 @@ impl Fact {
             Self::Platforms(_) => "platforms",
             Self::Autorebuild(_) => "autorebuild",
             Self::Help(_) => "help",
+            Self::Release(_) => "release",
+            Self::ParentBuilds(_) => "parent builds",
+            Self::Composes(_) => "composes",
         }
     }
 }
@@ -267,6 +321,24 @@ impl Facts {
     #[must_use]
     pub fn help(&self) -> Option<Option<&str>> {
         self.find(|fact| if let Fact::Help(file) = fact { Some(file.as_deref()) } else { None })
+    }
+
+    /// What the build will be called in Koji, if somebody decided it.
+    #[must_use]
+    pub fn release(&self) -> Option<&Release> {
+        self.find(|fact| if let Fact::Release(release) = fact { Some(release) } else { None })
+    }
+
+    /// The parents' builds in Koji, if somebody looked.
+    #[must_use]
+    pub fn parent_builds(&self) -> Option<&ParentBuilds> {
+        self.find(|fact| if let Fact::ParentBuilds(builds) = fact { Some(builds) } else { None })
+    }
+
+    /// The composes, if somebody looked.
+    #[must_use]
+    pub fn composes(&self) -> Option<&Composes> {
+        self.find(|fact| if let Fact::Composes(composes) = fact { Some(composes) } else { None })
     }
 
     fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {

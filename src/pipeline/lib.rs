@@ -23,7 +23,10 @@ pub mod yaml;
 pub use absent::{Absent, Without};
 pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
 pub use error::{Class, PluginError};
-pub use fact::{Artifacts, Fact, FactTaken, Facts, Group, Index, KojiFile, Member, Parent, SourceFact, Tags};
+pub use fact::{
+    Artifacts, Composes, Fact, FactTaken, Facts, Group, Index, KojiFile, Member, Parent, ParentBuilds, Release,
+    SourceFact, Tags,
+};
 pub use finding::{Finding, Severity};
 pub use phase::{
     Changes, Examine, Exit, ExitView, Findings, Order, Orders, Phase, PhaseName, PostBuild, PostBuildView, PreBuild,

@@ -34,6 +34,10 @@ pub struct Wanted {
     pub task: Task,
     /// The way to Koji, where the site has one.
     pub hub: Option<Arc<dyn koji::Hub>>,
+    /// The way to composes, where the site has one.
+    pub odcs: Option<Arc<koji::odcs::ComposeService>>,
+    /// Whether nothing is built, so that nothing may be asked for that stays.
+    pub is_dry_run: bool,
 }
 
 /// What a plugin is made of.

@@ -129,7 +129,11 @@ impl<'a> Run<'a> {
                     http: around.http,
                     opened: &OnceCell::new(),
                 };
-                let changes = self.one(selected, &view)?.unwrap_or_default();
+                let mut changes = self.one(selected, &view)?.unwrap_or_default();
+                // First what is known: edits that cannot be made must not lose what is to be given back.
+                for fact in std::mem::take(&mut changes.facts) {
+                    self.state(selected.key, fact)?;
+                }
                 let target = plan.target();
                 if let Some(text) = edited(&request.dockerfile, target, &changes.edits, selected.key)? {
                     drop(plan);
@@ -143,9 +147,6 @@ impl<'a> Run<'a> {
             for reasoned in changes.edits {
                 self.note(selected.key, &reasoned);
                 embedded.extend(made(request, reasoned.edit)?);
-            }
-            for fact in changes.facts {
-                self.state(selected.key, fact)?;
             }
         }
         for path in embedded {
@@ -355,6 +356,7 @@ fn made(request: &mut Request, edit: Edit) -> Result<Option<PathBuf>, PluginErro
         Edit::From { .. }
         | Edit::Labels(_)
         | Edit::Arguments(_)
+        | Edit::Label { .. }
         | Edit::Environment { .. }
         | Edit::Instruction { .. } => {}
         Edit::Directory { context, source, target } => add_directory(request, context, source, target)?,

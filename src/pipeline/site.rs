@@ -11,8 +11,10 @@ mod distgit;
 mod error;
 mod fields;
 mod inputs;
+mod koji;
 mod nearest;
 mod network;
+mod odcs;
 mod outline;
 mod plugins;
 mod policy;
@@ -32,7 +34,9 @@ use serde::Serialize;
 pub use distgit::RemoteSourcesSite;
 pub use error::{Note, SiteError};
 pub use inputs::{HideFiles, LookasideSite, RecordSite, RepoSource};
+pub use koji::{KojiAuth, KojiSite};
 pub use network::{AllowedHost, HostLogin, Mode, NetworkSite};
+pub use odcs::{OdcsAuth, OdcsSite, SigningIntent};
 pub use outline::{Key, outline};
 pub use plugins::{PluginRequest, Plugins};
 pub use policy::{ExpiredKeyPolicy, Keys, Policy, SignaturePolicy};
@@ -115,9 +119,10 @@ pub struct Site {
     pub platform_hosts: BTreeMap<String, bool>,
     /// Sources that somebody fetched before the build.
     pub remote_sources: Option<RemoteSourcesSite>,
-    /// `koji.root_url`: where Koji's files are, its repositories among them.
-    #[serde(skip)]
-    pub koji_root_url: Option<String>,
+    /// Where builds are known.
+    pub koji: Option<KojiSite>,
+    /// Where repositories are composed.
+    pub odcs: Option<OdcsSite>,
 }
 
 impl Default for Site {
@@ -154,7 +159,8 @@ impl Default for Site {
             plugins: Plugins::default(),
             platform_hosts: BTreeMap::new(),
             remote_sources: None,
-            koji_root_url: None,
+            koji: None,
+            odcs: None,
         }
     }
 }
@@ -218,6 +224,8 @@ fn read(base: &Path, bytes: &[u8], notes: &mut Vec<Note>) -> Result<Site, Fault>
     site.builder_ca_bundle = top.read("builder_ca_bundle", |item| scalar::path(item, base))?;
     reactor::read(&mut top, &mut site, notes)?;
     read_ours(&mut top, &mut site, base)?;
+    site.koji = top.read("koji", |item| KojiSite::read(item, base, notes))?;
+    site.odcs = top.read("odcs", |item| OdcsSite::read(item, base, notes))?;
     site.plugins = Plugins::read(&mut top, notes)?;
     reactor::note_rest(&mut top, notes);
     top.refuse_slips(&OURS)?;

@@ -81,7 +81,15 @@ impl Cancel {
     /// # Errors
     /// No thread can be started.
     pub fn mirrored(&self) -> io::Result<Arc<AtomicBool>> {
-        let (flag, cancel) = (Arc::new(AtomicBool::new(false)), self.clone());
+        self.mirrored_in(Arc::default())
+    }
+
+    /// The same in a flag that others hold already.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn mirrored_in(&self, flag: Arc<AtomicBool>) -> io::Result<Arc<AtomicBool>> {
+        let cancel = self.clone();
         let seen = Arc::clone(&flag);
         let wait = move || {
             // Without descriptors to wait for there is nothing to tell either.

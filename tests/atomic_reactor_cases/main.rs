@@ -14,6 +14,7 @@
 
 mod files;
 mod injected;
+mod koji;
 mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,10 @@ const HELD: &[&str] = &[
     "platforms",
     "user_config_validation",
     "fetch_artifacts",
+    "release_bump",
+    "signing_intent",
+    "compare_components",
+    "rpm_components",
     "base_filesystem",
 ];
 
@@ -157,6 +162,10 @@ fn outcome(area: &str, input: &Value, context: &Value) -> Option<Outcome> {
         "user_config_validation" => files::user_config_validation(input)?,
         "fetch_artifacts" => files::fetch_artifacts(input, context),
         "base_filesystem" => files::base_filesystem(input),
+        "release_bump" => koji::release_bump(input, context),
+        "signing_intent" => koji::signing_intent(input),
+        "compare_components" => koji::compare_components(input, context),
+        "rpm_components" => koji::rpm_components(input),
         _ => return None,
     })
 }
@@ -178,6 +187,9 @@ fn kind(text: &str) -> String {
         ("all hosts of the site for", "builder_disabled"),
         ("artifacts may not come from", "domain_not_allowed"),
         ("one image has one file for Koji's image-build", "conflicting_image_build_conf"),
+        ("is in Koji already", "nvr_already_built"),
+        ("no signing intent of the site has the keys", "unknown_signing_keys"),
+        ("it differs between platforms", "component_mismatch"),
     ];
     let found = kinds.iter().find(|(part, _)| text.contains(part));
     found.map_or_else(|| text.to_owned(), |(_, kind)| (*kind).to_owned())
@@ -204,7 +216,13 @@ fn site(config: &Value, context: &Value, pull: &BTreeSet<String>) -> String {
         "registry": { "url": context["registry"] },
         "pull_registries": pull.iter().map(|host| json!({ "url": host })).collect::<Vec<_>>(),
     });
-    let more = config.as_object().cloned().unwrap_or_default();
+    let mut more = config.as_object().cloned().unwrap_or_default();
+    // A case that never asks the hub may call it anything; a configuration must have a URL there.
+    if let Some(hub) = more.get_mut("koji").and_then(|koji| koji.get_mut("hub_url"))
+        && !hub.as_str().unwrap_or_default().contains("://")
+    {
+        *hub = format!("https://{}", hub.as_str().unwrap_or_default()).into();
+    }
     site.as_object_mut().unwrap().extend(more);
     site.to_string()
 }

@@ -17,6 +17,7 @@ mod hello;
 mod injected;
 mod inside_build;
 mod killed;
+mod koji;
 mod language;
 mod logs;
 mod mistakes;

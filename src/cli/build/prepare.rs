@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::build::{Layering, Mtime, RepositoryFile, Request, SourcePolicy, StepNetwork, StepOptions};
 use dockerfile::Dockerfile;
@@ -22,6 +23,7 @@ use super::{Arguments, FormatName, NetworkName, config_options, mounts, outputs}
 use crate::environment::Environment;
 use crate::failure::{Failure, Status};
 use crate::inputs;
+use crate::koji;
 use crate::registries;
 use crate::site::Configuration;
 
@@ -65,15 +67,21 @@ impl Settings {
             None => arguments.sources.platform()?,
         };
         let network = network(arguments, configuration);
+        let mut registries = registries::options(&arguments.registry, environment, &configuration.site)?;
+        // Connections that are made before the sandbox is entered end with the rest when everything is to stop.
+        registries.http.cancelled = Some(Arc::default());
         let wanted = Wanted {
             has_keys: keys.is_some(),
             names: outputs::names(arguments)?,
             has_record: arguments.record.is_some(),
             pushes_record: arguments.push_record,
+            hub: koji::hub(site, &registries.http)?,
+            odcs: koji::compose_service(site, &registries.http)?,
+            is_dry_run: arguments.dry_run,
             ..Wanted::default()
         };
         Ok(Self {
-            registries: registries::options(&arguments.registry, environment, &configuration.site)?,
+            registries,
             isolation: isolation.parse::<Isolation>().map_err(|error| usage(&error))?,
             wanted,
             keys,

@@ -149,3 +149,18 @@ fn an_instruction_stands_behind_the_from_of_its_stage() {
     let file = dockerfile::parse("FROM a\n").unwrap();
     assert!(rewrite(&file, 0, &[Reasoned { edit: add, reason: String::new() }]).is_err());
 }
+
+#[test]
+fn one_label_is_replaced_where_it_stands_or_added() {
+    let release = |value: &str| vec![Edit::Label { name: "release".to_owned(), value: value.to_owned() }];
+    check("FROM a\nRUN x\n", release("5"), "FROM a\nRUN x\nLABEL release=5\n");
+    let (before, after) =
+        ("FROM a\nLABEL a=b \"release\"=\"7\" c=d\nRUN x\n", "FROM a\nLABEL a=b \"release\"=7.2 c=d\nRUN x\n");
+    check(before, release("7.2"), after);
+    check("FROM a\nLABEL release=1\nFROM b\n", release("2"), "FROM a\nLABEL release=1\nFROM b\nLABEL release=2\n");
+    check("FROM a\nLABEL release 1\n", release("2"), "FROM a\nLABEL release 1\nLABEL release=2\n");
+    check("FROM a\n", release("a b"), "FROM a\nLABEL release=\"a b\"\n");
+    let file = dockerfile::parse("FROM a\nLABEL release=1\n").unwrap();
+    let edits = [Reasoned { edit: release("2").remove(0), reason: String::new() }];
+    assert!(rewrite(&file, 0, &edits).unwrap().is_some());
+}

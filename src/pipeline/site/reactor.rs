@@ -16,9 +16,7 @@ const NO_SCOPE: &str = "out of scope";
 
 /// Keys that a configuration of atomic-reactor may have and that have no effect here, with the reason.
 const UNUSED: &[(&str, &str)] = &[
-    ("koji", NOT_YET),
     ("openshift", NOT_YET),
-    ("odcs", NOT_YET),
     ("smtp", "not used: no mail is sent"),
     ("flatpak", NO_SCOPE),
     ("cachito", NO_SCOPE),
@@ -54,7 +52,6 @@ pub struct PlatformDescriptor {
 /// Reads the keys of the reference's map that hold one value or one list.
 pub(super) fn read(top: &mut Fields<'_>, site: &mut Site, notes: &mut Vec<Note>) -> Result<(), Fault> {
     top.read("version", version)?;
-    site.koji_root_url = koji_root_url(top);
     site.registries_organization = top.read("registries_organization", text)?;
     read_labels(top, site)?;
     let texts = |item: &Item<'_>| item.each(text);
@@ -88,12 +85,6 @@ pub(super) fn note_rest(top: &mut Fields<'_>, notes: &mut Vec<Note>) {
             notes.push(Note { line, key: (*key).to_owned(), text: (*reason).to_owned() });
         }
     }
-}
-
-/// Read beside the key itself, which is noted as usual.
-fn koji_root_url(top: &Fields<'_>) -> Option<String> {
-    let (_, koji) = top.rest().find(|(key, _)| *key == "koji")?;
-    koji.fields().ok()?.take("root_url")?.text().ok().map(str::to_owned)
 }
 
 fn version(item: &Item<'_>) -> Result<(), Fault> {

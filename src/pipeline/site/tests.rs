@@ -456,12 +456,62 @@ fn an_unknown_key_elsewhere_is_noted_unless_it_may_mean_a_section_of_ours() {
     let error = Site::parse(Path::new(FILE), b"polices: {}\n").unwrap_err();
     assert_eq!((error.message.as_str(), error.help.as_deref()), ("polices: unknown key", Some("did you mean policy?")));
     let note = |line, key: &str, text: &str| Note { line, key: key.to_owned(), text: text.to_owned() };
-    let (_, notes) = parse("image_lables: {}\nregistry: {url: a, insecur: true}\nzzz: 1\nkoji: null\n");
+    let (_, notes) = parse("image_lables: {}\nregistry: {url: a, insecur: true}\nzzz: 1\npnc: null\n");
     let expected = [
         note(1, "image_lables", "unknown key; did you mean image_labels?"),
         note(2, "registry.insecur", "unknown key; did you mean insecure?"),
         note(3, "zzz", "unknown key"),
-        note(4, "koji", "not used yet"),
+        note(4, "pnc", "out of scope"),
     ];
     assert_eq!(notes, expected);
+}
+
+const KOJI: &str = "koji: {hub_url: 'https://koji.example/kojihub', root_url: 'https://koji.example/files/', ";
+
+#[test]
+fn koji_is_read_with_the_references_defaults() {
+    let (site, notes) = parse(&format!("{KOJI}auth: {{}}}}\n"));
+    let expected = KojiSite {
+        hub_url: "https://koji.example/kojihub".to_owned(),
+        root_url: "https://koji.example/files".to_owned(),
+        auth: KojiAuth::default(),
+        use_fast_upload: true,
+        reserve_build: false,
+        insecure_download: false,
+        content_generator: "atomic-reactor".to_owned(),
+    };
+    assert_eq!((site.koji, notes), (Some(expected), Vec::new()));
+}
+
+#[test]
+fn ways_to_log_in_at_koji_are_whole_and_one() {
+    let refused = |auth: &str| {
+        let text = format!("{KOJI}auth: {auth}}}\n");
+        Site::parse(Path::new("site.yaml"), text.as_bytes()).unwrap_err().message
+    };
+    let text = "koji.auth: krb_principal and krb_keytab_path belong together; one of them is missing";
+    assert_eq!(refused("{krb_principal: a}"), text);
+    let text = "koji.auth: user and password_file belong together; one of them is missing";
+    assert_eq!(refused("{user: a}"), text);
+    let text = "koji.auth: more than one way to log in; keep krb_principal, ssl_certs_dir or user";
+    assert_eq!(refused("{user: a, password_file: /p, ssl_certs_dir: /s}"), text);
+    let error = Site::parse(Path::new("s"), b"koji: {hub_url: 'https://a:b@c/', root_url: x}\n").unwrap_err();
+    assert!(error.message.contains("credentials go into `auth`"), "{}", error.message);
+}
+
+#[test]
+fn the_compose_service_has_its_intents() {
+    let odcs = |usual: &str| {
+        format!(
+            "odcs: {{api_url: 'https://odcs.example/odcs/1', auth: {{openidc_dir: tokens}}, \
+             signing_intents: [{{name: release, keys: [R1]}}, {{name: unsigned, keys: []}}], \
+             default_signing_intent: {usual}}}\n"
+        )
+    };
+    let (site, notes) = parse(&odcs("release"));
+    let odcs_site = site.odcs.unwrap();
+    assert_eq!((odcs_site.signing_intents.len(), odcs_site.timeout.as_secs(), notes.len()), (2, 3600, 0));
+    let error = Site::parse(Path::new("s"), odcs("none").as_bytes()).unwrap_err();
+    let text = "odcs.default_signing_intent: expected the name of a signing intent, found the text \"none\"";
+    assert_eq!((error.message.as_str(), error.help.as_deref()), (text, Some("there are release, unsigned")));
 }
