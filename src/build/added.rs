@@ -6,7 +6,7 @@ use std::path::Path;
 use source::Tree;
 use store::StoreError;
 
-use crate::copy::{self, CopyRequest, Digests, Links, Mtime};
+use crate::copy::{self, CopyRequest, Digests, Links, Mtime, Touch};
 use crate::files::Mode;
 use crate::owner::Ids;
 use crate::stage::{Failure, Stage, Workshop};
@@ -49,7 +49,8 @@ fn write(
         drops_set_id: true,
         digests: Digests::Unwanted,
     };
-    let root = stage.root(workshop)?;
+    stage.prepare(workshop, &[Touch::Below(&file.path)])?;
+    let (root, _) = stage.mounted(workshop)?;
     copy::copy(root.dir(), tree, &[name.to_owned()], &copy_request, workshop.owners)?;
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! From directories to layers, and from layers to an image.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use oci::layer::{Clamp, DiffOptions, Written, write_upper};
+use oci::layer::{self, Clamp, DiffOptions, Written, write_grafted};
 use sandbox::Root;
 use transport::{PendingBlob, Sink};
 
+use crate::graft::Graft;
 use crate::stage::Link;
-use crate::{BuildError, Event, LayerTimes, Request, Workshop};
+use crate::{BuildError, Event, LayerTimes, Owners, Request, Workshop};
 
 /// What becomes a layer.
 pub(crate) struct Source<'s> {
@@ -18,6 +20,8 @@ pub(crate) struct Source<'s> {
     pub(crate) upper: OwnedFd,
     /// What is below them, the topmost first: a layer holds the difference.
     pub(crate) lowers: Vec<OwnedFd>,
+    /// Files that belong into `upper`.
+    pub(crate) grafts: &'s [Graft],
 }
 
 impl<'s> Source<'s> {
@@ -29,7 +33,7 @@ impl<'s> Source<'s> {
     ) -> Result<Self, BuildError> {
         let lowers = crate::stage::lowers(workshop, below)?;
         let lowers = lowers.iter().map(|path| open(workshop, path)).collect::<Result<Vec<OwnedFd>, _>>()?;
-        Ok(Self { stage, upper: open(workshop, upper)?, lowers })
+        Ok(Self { stage, upper: open(workshop, upper)?, lowers, grafts: &[] })
     }
 
     /// All files of a tree.
@@ -38,7 +42,7 @@ impl<'s> Source<'s> {
             let path = workshop.store.shown().to_owned();
             BuildError::Store(store::StoreError::Io { path, action: "open the tree of a stage", source })
         })?;
-        Ok(Self { stage, upper, lowers: Vec::new() })
+        Ok(Self { stage, upper, lowers: Vec::new(), grafts: &[] })
     }
 }
 
@@ -59,9 +63,14 @@ pub(crate) fn write_layer<'w>(
         clamp: Some(clamp(request)),
     };
     let mut tee = Tee::start(sinks);
-    let written = write_upper(source.upper.as_fd(), &lowers, &options, &mut tee);
-    // What the sink met says more than that the layer could not be written.
+    let failure = RefCell::new(None);
+    let grafts = source.grafts.iter().map(|graft| grafted(graft, workshop.owners, &failure)).collect();
+    let written = write_grafted((source.upper.as_fd(), grafts), &lowers, &options, &mut tee);
+    // What the sink or a source met says more than that the layer could not be written.
     let blobs = tee.finish()?;
+    if let Some(failure) = failure.into_inner() {
+        return Err(failure);
+    }
     let written = written?;
     if written.skipped_sockets > 0 {
         let text = format!("{} sockets left out of the layer: an image cannot hold them", written.skipped_sockets);
@@ -78,6 +87,12 @@ pub(crate) fn write_layer<'w>(
         entries: written.entries,
     });
     Ok(Some((written, blobs)))
+}
+
+/// Files for the layer that are in no tree; why they cannot be had goes into `failure`.
+fn grafted<'g>(graft: &'g Graft, owners: Owners, failure: &'g RefCell<Option<BuildError>>) -> layer::Graft<'g> {
+    let fill = move |add: &mut layer::Add<'_>| graft.fill(owners, &mut failure.borrow_mut(), add);
+    layer::Graft { directory: graft.path(), fill: Box::new(fill) }
 }
 
 fn open(workshop: &Workshop<'_>, relative: &Path) -> Result<OwnedFd, BuildError> {

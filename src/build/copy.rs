@@ -10,6 +10,7 @@
 mod content;
 mod place;
 mod target;
+mod touch;
 
 use std::ffi::OsStr;
 use std::io;
@@ -24,6 +25,7 @@ use crate::files::Mode;
 use crate::owner::{Ids, Owners};
 pub(crate) use place::{Place, Shape, make_directories, place, resolve};
 use target::Target;
+pub(crate) use touch::Touch;
 
 /// One COPY or ADD, everything expanded and looked up.
 #[derive(Clone, Debug)]
@@ -44,6 +46,25 @@ pub(crate) struct CopyRequest {
     pub(crate) drops_set_id: bool,
     /// Whether the digests of regular files are wanted.
     pub(crate) digests: Digests,
+}
+
+impl CopyRequest {
+    /// The owner and mode of what `entry` becomes.
+    pub(crate) fn attributes(&self, entry: &Entry) -> (Ids, u32) {
+        let owner = self.owner.unwrap_or(Ids { uid: entry.uid, gid: entry.gid });
+        let kept = if self.drops_set_id { entry.mode & 0o1777 } else { entry.mode };
+        let mode = self.mode.as_ref();
+        (owner, mode.map_or(kept, |mode| mode.apply(kept, entry.kind == Kind::Directory)))
+    }
+
+    /// Its time.
+    pub(crate) fn mtime(&self, entry: &Entry) -> (i64, u32) {
+        match self.mtime {
+            Mtime::Exactly(seconds) => (seconds, 0),
+            Mtime::AtMost(seconds) if entry.mtime.0 >= seconds => (seconds, 0),
+            Mtime::AtMost(_) | Mtime::Kept => entry.mtime,
+        }
+    }
 }
 
 /// What becomes of symbolic links in the destination's path.
@@ -101,6 +122,12 @@ pub enum CopyError {
     /// An unprivileged build cannot make device nodes.
     #[error("{path}: a device node cannot be copied without privileges; leave it out with an ignore file")]
     Device {
+        /// The source.
+        path: PathBuf,
+    },
+    /// A file became shorter while it went into the layer.
+    #[error("{path}: the file changed while it was read")]
+    Changed {
         /// The source.
         path: PathBuf,
     },
@@ -171,7 +198,7 @@ impl Item {
     }
 
     /// Where `entry` goes below the destination; `None` for what is the destination.
-    fn below<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
+    pub(crate) fn below<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
         let path = entry.path.as_path();
         let below = match &self.names {
             Names::Whole { pivot } => path.strip_prefix(pivot).unwrap_or(path),
@@ -220,7 +247,7 @@ pub(crate) fn copy_to(
     Ok(target.copied)
 }
 
-fn io_error(path: &Path, action: &'static str, error: rustix::io::Errno) -> CopyError {
+pub(crate) fn io_error(path: &Path, action: &'static str, error: rustix::io::Errno) -> CopyError {
     CopyError::Io { path: Path::new("/").join(path), action, source: error.into() }
 }
 

@@ -4,6 +4,7 @@
 //! and an event for everything that came in. First everything is expanded and checked, then each source is copied
 //! the way of its kind: a match in a tree, an archive, a heredoc, a URL, a git repository.
 
+mod deferred;
 mod fetched;
 mod inline;
 mod local;
@@ -12,13 +13,16 @@ mod origin;
 mod remote;
 mod spec;
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use dockerfile::ignore::Patterns;
 use dockerfile::{AddSpec, CopySpec};
 
 use crate::copy::{self, Copied, CopyRequest, Digests, Item, Links, Mtime, Place, Shape};
+use crate::graft::Graft;
 use crate::owner::{self, Ids};
 use crate::stage::{Failure, Stage, inside};
-use crate::{Event, InstructionError, instruction::Surroundings};
+use crate::{BuildError, Event, InstructionError, instruction::Surroundings};
 pub(crate) use mode::Mode;
 use remote::Source;
 use spec::{Asked, Files};
@@ -37,12 +41,21 @@ fn execute(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, files: &Fil
     let asked = Asked::expand(files, &stage.scope, &stage.config.config)?;
     let mut request = request(around, &stage.config.config.working_dir, &asked);
     let tree = if asked.has_paths() { Some(origin::tree(around, asked.from.as_deref())?) } else { None };
-    let root = stage.root(&around.workshop)?;
+    match deferred::touched(&asked, &request.destination) {
+        Some(touched) => stage.prepare(&around.workshop, &touched)?,
+        None => drop(stage.root(&around.workshop)?),
+    }
+    let (root, upper) = stage.mounted(&around.workshop)?;
+    let upper = store::open_directory(&around.workshop.store.path(upper)).map_err(|source| {
+        let (path, action) = (around.workshop.store.shown().join(upper), "open the changes of a stage");
+        BuildError::Store(store::StoreError::Io { path, action, source })
+    })?;
     if let Some(chown) = &asked.chown {
         request.owner = Some(owner::of_files(root.dir(), chown).map_err(InstructionError::from)?);
     }
     let exclude = exclude(&asked)?;
-    let mut writer = Writer { around, root, asked: &asked, request, exclude, copied: Copied::default() };
+    let (upper, copied) = (upper.as_fd(), Copied::default());
+    let mut writer = Writer { around, root, upper, asked: &asked, request, exclude, copied, graft: None };
     // Heredocs first, as in buildah.
     writer.inline()?;
     for source in &asked.sources {
@@ -53,8 +66,11 @@ fn execute(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, files: &Fil
             (Source::Git(url), _) => writer.git(url)?,
         }
     }
-    let copied = writer.copied;
-    tracing::debug!(files = copied.files, bytes = copied.bytes, "copied");
+    let Writer { copied, graft, .. } = writer;
+    let (files, bytes) = graft.as_ref().map_or((0, 0), Graft::count);
+    let is_deferred = graft.is_some();
+    tracing::debug!(files = copied.files + files, bytes = copied.bytes + bytes, is_deferred, "copied");
+    stage.grafts.extend(graft);
     (around.workshop.observer)(Event::Copied { files: &copied.digests });
     Ok(())
 }
@@ -94,11 +110,15 @@ fn exclude(asked: &Asked) -> Result<Patterns, InstructionError> {
 struct Writer<'x, 'a, 's, 'w, 'r> {
     around: &'x Surroundings<'s, 'w, 'r>,
     root: &'a sandbox::Root,
+    /// What the stage changed so far, on disk.
+    upper: BorrowedFd<'x>,
     asked: &'x Asked,
     request: CopyRequest,
     /// What is left out, relative to a tree.
     exclude: Patterns,
     copied: Copied,
+    /// What is to be copied later.
+    graft: Option<Graft>,
 }
 
 impl Writer<'_, '_, '_, '_, '_> {

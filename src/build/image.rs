@@ -13,6 +13,7 @@ use oci::{Descriptor, DiffId, Digest, ImageConfig, Manifest};
 use sandbox::Root;
 use transport::{Location, PendingBlob, Sink, SourceImage};
 
+use crate::graft::Graft;
 use crate::stage::{self, Link, Stage, Stubs};
 use crate::{BuildError, Layering, Request, Workshop, adjust, commit};
 
@@ -34,6 +35,8 @@ pub struct Image<'w> {
     root: Option<Root>,
     /// Where its files are.
     chain: Vec<Link>,
+    /// Those that are in its layer only.
+    grafts: Vec<Graft>,
 }
 
 /// A layer this build made.
@@ -67,9 +70,11 @@ pub struct Approved<'w>(Image<'w>);
 impl<'w> Image<'w> {
     /// Writes a stage's new layers to all outputs and puts the image together.
     pub(crate) fn write(workshop: Workshop<'w>, request: &Request, mut stage: Stage<'_>) -> Result<Self, BuildError> {
+        stage.prepare_for(&workshop)?;
         let mut outputs = open(&workshop)?;
         let chain = stage.whole_chain();
         let mut parts = Parts::default();
+        let grafts = std::mem::take(&mut stage.grafts);
         let mut root = stage.take_root();
         let lacks_files = root.is_some() && stage.hides_files();
         if request.layering == Layering::Squashed && !chain.is_empty() {
@@ -77,7 +82,9 @@ impl<'w> Image<'w> {
         } else {
             for (position, link) in chain.iter().enumerate() {
                 let below = chain.get(..position).unwrap_or_default();
-                parts.add(&workshop, request, (link, below), &mut outputs)?;
+                // The stage's own changes are on top.
+                let grafts = if position + 1 == chain.len() { grafts.as_slice() } else { &[] };
+                parts.add(&workshop, request, (link, below, grafts), &mut outputs)?;
             }
             if lacks_files {
                 // Whoever judges the image is shown all of it, not what its steps saw.
@@ -97,7 +104,19 @@ impl<'w> Image<'w> {
         }
         let manifest_bytes = manifest.to_bytes()?;
         let (bases, layers) = (parts.bases, parts.new);
-        Ok(Self { workshop, config, layers, manifest, manifest_bytes, config_bytes, bases, outputs, root, chain })
+        Ok(Self {
+            workshop,
+            config,
+            layers,
+            manifest,
+            manifest_bytes,
+            config_bytes,
+            bases,
+            outputs,
+            root,
+            chain,
+            grafts,
+        })
     }
 
     /// The image's manifest.
@@ -112,7 +131,8 @@ impl<'w> Image<'w> {
         Digest::of(&self.manifest_bytes)
     }
 
-    /// The image's files, if the build had to unpack them.
+    /// The image's files, if the build had to unpack them. Those that [`Workshop::looked_at`] does not name may be
+    /// missing.
     #[must_use]
     pub fn root(&self) -> Option<&Root> {
         self.root.as_ref()
@@ -165,13 +185,14 @@ impl Parts {
         &mut self,
         workshop: &Workshop<'w>,
         request: &Request,
-        (link, below): (&Link, &[Link]),
+        (link, below, grafts): (&Link, &[Link], &[Graft]),
         outputs: &mut [Output<'w>],
     ) -> Result<(), BuildError> {
         match link {
             Link::Base { image, position } => self.base(request.format, image, *position),
             Link::Upper { directory, stage, changed_at } => {
-                let source = commit::Source::of_stage(workshop, (directory, stage), below)?;
+                let source =
+                    commit::Source { grafts, ..commit::Source::of_stage(workshop, (directory, stage), below)? };
                 self.write(workshop, request, (&source, *changed_at), outputs)
             }
         }
@@ -259,6 +280,10 @@ impl Approved<'_> {
     /// [`BuildError::Layer`]; [`BuildError::Mount`] where nothing can be mounted.
     pub fn write_tree(&self, to: impl Write) -> Result<Written, BuildError> {
         let Self(image) = self;
+        if let Some(root) = &image.root {
+            // Nobody said that they would be wanted.
+            image.grafts.iter().try_for_each(|graft| graft.plant(root.dir(), image.workshop.owners))?;
+        }
         crate::tree::write(&image.workshop, &image.chain, to)
     }
 }

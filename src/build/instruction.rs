@@ -4,7 +4,7 @@ use dockerfile::{Command, Instruction, Kind, Word};
 use oci::config::ContainerConfig;
 use serde_json::json;
 
-use crate::copy;
+use crate::copy::{self, Touch};
 use crate::owner::{self, Ids};
 use crate::plan::ResolvedPlan;
 use crate::stage::{Done, Failure, Stage, Workshop, inside};
@@ -18,6 +18,8 @@ pub(crate) struct Surroundings<'s, 'w, 'r> {
     pub(crate) done: &'s Done<'r>,
     /// The number of the stage the instruction is in.
     pub(crate) stage_index: usize,
+    /// The instruction, if its files may be copied later: no other stage sees them.
+    pub(crate) deferrable: Option<&'s Instruction>,
 }
 
 /// Executes an instruction in a stage.
@@ -97,7 +99,10 @@ fn workdir(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, word: &Word
     let path = config::workdir(&container.working_dir, &text);
     let user = container.user.clone();
     let owners = around.workshop.owners;
-    let root = stage.root(&around.workshop)?;
+    let mut touched = vec![Touch::Of(path.as_ref())];
+    touched.extend(owner::FILES.map(|file| Touch::Of(file.as_ref())));
+    stage.prepare(&around.workshop, &touched)?;
+    let (root, _) = stage.mounted(&around.workshop)?;
     // Owned by USER, as in buildah.
     let ids = owner::user(root.dir(), &user).map_err(InstructionError::from)?.ids;
     copy::make_directories(root.dir(), path.as_ref(), ids, owners)?;
@@ -113,7 +118,8 @@ fn volume(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, words: &[Wor
         }
         let path = inside(&stage.config.config.working_dir, &text);
         let owners = around.workshop.owners;
-        let root = stage.root(&around.workshop)?;
+        stage.prepare(&around.workshop, &[Touch::Of(&path)])?;
+        let (root, _) = stage.mounted(&around.workshop)?;
         copy::make_directories(root.dir(), &path, Ids::ROOT, owners)?;
         stage.config.config.volumes.insert(text, json!({}));
     }

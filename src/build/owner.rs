@@ -88,6 +88,9 @@ fn record(file: impl std::os::fd::AsFd, owner: Ids) -> rustix::io::Result<()> {
     fsetxattr(file, RECORD, value.as_bytes(), XattrFlags::empty())
 }
 
+/// Where an image keeps the names of users and groups.
+pub(crate) const FILES: [&str; 2] = ["etc/passwd", "etc/group"];
+
 /// Who a process runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {

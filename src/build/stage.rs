@@ -15,6 +15,8 @@ use store::Store;
 use transport::{Location, SourceImage, Transports};
 
 use crate::adjust::{self, Inherited};
+use crate::copy::Touch;
+use crate::graft::Graft;
 use crate::plan::{ResolvedBase, ResolvedPlan, StagePlan};
 use crate::scope::Scope;
 use crate::{BuildError, Event, Image, Layering, Observer, Owners, Request, added, base, instruction, mask, schedule};
@@ -34,6 +36,8 @@ pub struct Workshop<'w> {
     pub cancel: &'w Cancel,
     /// How owners are kept.
     pub owners: Owners,
+    /// Which files of the image are needed beside the layers.
+    pub looked_at: LookedAt<'w>,
     /// The way out of steps whose network is the gateway's.
     pub gateway: Option<&'w Gateway>,
     /// Where the image goes.
@@ -50,6 +54,17 @@ impl std::fmt::Debug for Workshop<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Workshop").field("store", &self.store).field("owners", &self.owners).finish()
     }
+}
+
+/// Which files of an image somebody looks at once it is built, beside those who read its layers.
+///
+/// Others need not exist outside the layer: a COPY whose files nobody else needs goes there straight from the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookedAt<'w> {
+    /// All: they are written out.
+    Everything,
+    /// Those below these paths, links followed.
+    Below(&'w [&'w str]),
 }
 
 /// What lies below a stage's own files, the lowest first.
@@ -77,6 +92,8 @@ pub(crate) struct Stage<'r> {
     /// Its own changes, once there may be some.
     pub(crate) upper: Option<PathBuf>,
     root: Option<Root>,
+    /// Files that belong into its tree and are not there yet.
+    pub(crate) grafts: Vec<Graft>,
     /// Whether CMD was given in this stage, so that ENTRYPOINT leaves it.
     pub(crate) has_cmd: bool,
     /// The position in the history of the last instruction that may have changed files.
@@ -106,6 +123,15 @@ pub fn build<'w>(workshop: Workshop<'w>, plan: &ResolvedPlan<'_>) -> Result<Imag
     Image::write(workshop, plan.plan().request, stage)
 }
 
+/// Who wants an instruction executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The Dockerfile.
+    Stage,
+    /// The base image (ONBUILD).
+    Base,
+}
+
 /// One stage to be built.
 pub(crate) struct Builder<'b, 'p, 'w, 'r> {
     pub(crate) workshop: Workshop<'w>,
@@ -129,11 +155,11 @@ impl<'p> Builder<'_, 'p, '_, '_> {
         // They are for the first image built on the base only (Dockerfile reference, "ONBUILD").
         stage.config.config.on_build.clear();
         for (trigger, number) in triggers.iter().zip(1..) {
-            let executed = self.execute(&mut stage, &trigger.instruction, (number, steps))?;
+            let executed = self.execute(&mut stage, (&trigger.instruction, Whose::Base), (number, steps))?;
             executed.map_err(|failure| trigger.at(failure))?;
         }
         for (instruction, number) in source.instructions.iter().zip(triggers.len() + 1..) {
-            let executed = self.execute(&mut stage, instruction, (number, steps))?;
+            let executed = self.execute(&mut stage, (instruction, Whose::Stage), (number, steps))?;
             executed.map_err(|failure| failure.at(instruction))?;
         }
         if self.stage_plan.index == plan.target() && !plan.request.added.is_empty() {
@@ -146,7 +172,7 @@ impl<'p> Builder<'_, 'p, '_, '_> {
     fn execute(
         &self,
         stage: &mut Stage<'p>,
-        instruction: &Instruction,
+        (instruction, whose): (&Instruction, Whose),
         (number, steps): (usize, usize),
     ) -> Result<Result<(), Failure>, BuildError> {
         if self.workshop.cancel.is_set() {
@@ -155,9 +181,13 @@ impl<'p> Builder<'_, 'p, '_, '_> {
         let label = stage.label.clone();
         let observer = self.workshop.observer;
         observer(Event::StepStarted { stage: &label, number, steps, line: &instruction.line });
+        let request = self.plan.plan().request;
+        // Others see the files of other stages, and a trigger's failure has a place of its own.
+        let is_last = self.stage_plan.index == self.plan.plan().target() && request.layering == Layering::OneNew;
         let around = instruction::Surroundings {
             workshop: self.workshop,
-            request: self.plan.plan().request,
+            request,
+            deferrable: (is_last && whose == Whose::Stage).then_some(instruction),
             plan: self.plan,
             done: self.done,
             stage_index: self.stage_plan.index,
@@ -225,6 +255,7 @@ impl<'r> Stage<'r> {
             chain,
             upper: None,
             root: None,
+            grafts: Vec::new(),
             has_cmd: false,
             changed_at: None,
             inherited: Inherited::default(),
@@ -251,8 +282,39 @@ impl Stage<'_> {
         (self.upper, self.root, self.changed_at) = (None, None, None);
     }
 
-    /// The stage's tree, mounted when it is first asked for.
+    /// The stage's tree with all its files.
     pub(crate) fn root(&mut self, workshop: &Workshop<'_>) -> Result<&Root, BuildError> {
+        self.plant(workshop)?;
+        Ok(self.mounted(workshop)?.0)
+    }
+
+    /// Sees to it that whoever touches no more than this cannot tell that files are missing in [`Self::mounted`].
+    pub(crate) fn prepare(&mut self, workshop: &Workshop<'_>, touched: &[Touch<'_>]) -> Result<(), BuildError> {
+        // Without a tree nothing was put off.
+        let Some(root) = &self.root else { return Ok(()) };
+        let meets = |graft: &Graft| touched.iter().any(|touch| touch.meets(root.dir(), graft.directory()));
+        if self.grafts.iter().any(meets) { self.plant(workshop) } else { Ok(()) }
+    }
+
+    /// Sees to it that all is there that somebody looks at when the layers are written.
+    pub(crate) fn prepare_for(&mut self, workshop: &Workshop<'_>) -> Result<(), BuildError> {
+        match workshop.looked_at {
+            LookedAt::Everything => self.plant(workshop),
+            LookedAt::Below(paths) => {
+                let touched: Vec<Touch<'_>> = paths.iter().map(|path| Touch::Below(Path::new(path))).collect();
+                self.prepare(workshop, &touched)
+            }
+        }
+    }
+
+    /// Copies what was put off.
+    fn plant(&mut self, workshop: &Workshop<'_>) -> Result<(), BuildError> {
+        let grafts = std::mem::take(&mut self.grafts);
+        grafts.iter().try_for_each(|graft| graft.plant(self.mounted(workshop)?.0.dir(), workshop.owners))
+    }
+
+    /// The stage's tree, mounted when it is first asked for, and its own changes; what was put off may be missing.
+    pub(crate) fn mounted(&mut self, workshop: &Workshop<'_>) -> Result<(&Root, &Path), BuildError> {
         if self.root.is_none() {
             let lowers = self.step_lowers(workshop)?;
             let stubs = if self.sees_injected { Stubs::Shown } else { Stubs::Bare };
@@ -260,9 +322,9 @@ impl Stage<'_> {
             self.upper = Some(upper);
             self.root = Some(root);
         }
-        match &self.root {
-            Some(root) => Ok(root),
-            None => Err(BuildError::Cancelled),
+        match (&self.root, &self.upper) {
+            (Some(root), Some(upper)) => Ok((root, upper)),
+            (Some(_), None) | (None, _) => Err(BuildError::Cancelled),
         }
     }
 

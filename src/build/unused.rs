@@ -39,25 +39,8 @@ pub fn unused_build_args(request: &Request) -> Vec<String> {
 }
 
 fn declared(dockerfile: &Dockerfile) -> Vec<&str> {
-    let arguments = dockerfile.instructions.iter().filter_map(|instruction| match &instruction.kind {
-        Kind::Arg(declarations) => Some(declarations),
-        Kind::From { .. }
-        | Kind::Run { .. }
-        | Kind::Copy(_)
-        | Kind::Add(_)
-        | Kind::Workdir(_)
-        | Kind::Volume(_)
-        | Kind::Env(_)
-        | Kind::User(_)
-        | Kind::Label(_)
-        | Kind::Cmd(_)
-        | Kind::Entrypoint(_)
-        | Kind::Expose(_)
-        | Kind::Stopsignal(_)
-        | Kind::Healthcheck(_)
-        | Kind::Shell(_)
-        | Kind::Onbuild(_)
-        | Kind::Maintainer(_) => None,
+    let arguments = dockerfile.instructions.iter().filter_map(|instruction| {
+        if let Kind::Arg(declarations) = &instruction.kind { Some(declarations) } else { None }
     });
     arguments.flatten().map(|ArgDecl { name, .. }| name.raw.trim_matches(['"', '\''])).collect()
 }

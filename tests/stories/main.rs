@@ -13,6 +13,7 @@ mod deploy;
 mod distgit_files;
 mod files;
 mod gateway;
+mod grafts;
 mod hello;
 mod injected;
 mod inside_build;

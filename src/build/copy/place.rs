@@ -122,6 +122,11 @@ fn make(
 
 /// `path` with all symbolic links resolved inside `root`, those of missing files included, relative to `root`.
 pub(crate) fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf, CopyError> {
+    follow(root, path, &mut |_| ())
+}
+
+/// Resolves `path` and tells every place on the way, that of links too.
+pub(super) fn follow(root: BorrowedFd<'_>, path: &Path, passed: &mut dyn FnMut(&Path)) -> Result<PathBuf, CopyError> {
     const MAX_LINKS: u32 = 40;
     let mut pending: Vec<OsString> = names(path).rev().collect();
     let mut resolved = PathBuf::new();
@@ -132,6 +137,7 @@ pub(crate) fn resolve(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf, Copy
             continue;
         }
         let candidate = resolved.join(&name);
+        passed(&candidate);
         match readlinkat(root, &candidate, Vec::new()) {
             Ok(target) => {
                 links += 1;

@@ -19,7 +19,7 @@ use source::{Entry, Kind, Opened, Opener, Tree};
 
 use super::content::{Contents, set_xattrs};
 use super::place::open_directory;
-use super::{Copied, CopyError, CopyRequest, Mtime, io_error};
+use super::{Copied, CopyError, CopyRequest, io_error};
 use crate::owner::{Ids, Owners};
 
 pub(super) struct Target<'a> {
@@ -113,7 +113,7 @@ impl<'a> Target<'a> {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = openat(parent, name, flags, Mode::empty()).map_err(failed("open a directory"))?;
-        let (owner, mode) = self.attributes(entry);
+        let (owner, mode) = self.request.attributes(entry);
         if is_there {
             self.owners.forget(directory.as_fd()).map_err(failed("set the owner of a directory"))?;
         }
@@ -124,7 +124,7 @@ impl<'a> Target<'a> {
         if is_usable {
             fchmod(&directory, Mode::from_raw_mode(mode)).map_err(failed("set the mode of a directory"))?;
         }
-        let mtime = self.mtime(entry);
+        let mtime = self.request.mtime(entry);
         self.directories.push(Deferred { path: to.to_owned(), mode: (!is_usable).then_some(mode), mtime });
         // What is in it comes next.
         self.parent = Some((to.to_owned(), directory));
@@ -134,7 +134,7 @@ impl<'a> Target<'a> {
     fn regular(&mut self, to: &Path, entry: &Entry) -> Result<(), CopyError> {
         let failed = |action| move |error: Errno| io_error(to, action, error);
         let Opened { file: mut from, size } = self.opener.open(&entry.path)?;
-        let (owner, mode) = self.attributes(entry);
+        let (owner, mode) = self.request.attributes(entry);
         // Attributes below need a file its owner may write.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create_mode = Mode::from_raw_mode(mode & 0o777 | 0o600);
@@ -152,7 +152,7 @@ impl<'a> Target<'a> {
             // After the owner: changing that clears set-id bits.
             fchmod(&file, Mode::from_raw_mode(mode)).map_err(failed("set the mode of a file"))?;
         }
-        futimens(&file, &timestamps(self.mtime(entry))).map_err(failed("set the time of a file"))?;
+        futimens(&file, &timestamps(self.request.mtime(entry))).map_err(failed("set the time of a file"))?;
         self.copied.bytes += bytes;
         self.copied.digests.extend(digest.map(|digest| (entry.path.clone(), digest)));
         if let Some(link) = entry.link {
@@ -169,15 +169,15 @@ impl<'a> Target<'a> {
 
     fn symlink(&mut self, to: &Path, entry: &Entry, target: &Path) -> Result<(), CopyError> {
         self.create(to, "make a symbolic link", |parent, name| symlinkat(target, parent, name))?;
-        let (owners, (owner, _)) = (self.owners, self.attributes(entry));
+        let (owners, (owner, _)) = (self.owners, self.request.attributes(entry));
         let (parent, name) = self.parent(to)?;
         owners.set(parent, name, owner).map_err(|error| io_error(to, "set the owner of a symbolic link", error))?;
-        self.set_times(to, self.mtime(entry))
+        self.set_times(to, self.request.mtime(entry))
     }
 
     fn fifo(&mut self, to: &Path, entry: &Entry) -> Result<(), CopyError> {
         let failed = |action| move |error: Errno| io_error(to, action, error);
-        let (owner, mode) = self.attributes(entry);
+        let (owner, mode) = self.request.attributes(entry);
         let mode = Mode::from_raw_mode(mode);
         self.create(to, "make a named pipe", |parent, name| mkfifoat(parent, name, mode))?;
         let owners = self.owners;
@@ -185,7 +185,7 @@ impl<'a> Target<'a> {
         owners.set(parent, name, owner).map_err(failed("set the owner of a named pipe"))?;
         // Whatever the umask took away.
         chmodat(parent, name, mode, AtFlags::empty()).map_err(failed("set the mode of a named pipe"))?;
-        self.set_times(to, self.mtime(entry))
+        self.set_times(to, self.request.mtime(entry))
     }
 
     /// Makes something new at `to`; what is in the way goes.
@@ -217,21 +217,6 @@ impl<'a> Target<'a> {
             self.owners.set_open(file.as_fd(), owner)?;
         }
         Ok(stat.st_mode & 0o7777)
-    }
-
-    fn attributes(&self, entry: &Entry) -> (Ids, u32) {
-        let owner = self.request.owner.unwrap_or(Ids { uid: entry.uid, gid: entry.gid });
-        let kept = if self.request.drops_set_id { entry.mode & 0o1777 } else { entry.mode };
-        let mode = self.request.mode.as_ref();
-        (owner, mode.map_or(kept, |mode| mode.apply(kept, entry.kind == Kind::Directory)))
-    }
-
-    fn mtime(&self, entry: &Entry) -> (i64, u32) {
-        match self.request.mtime {
-            Mtime::Exactly(seconds) => (seconds, 0),
-            Mtime::AtMost(seconds) if entry.mtime.0 >= seconds => (seconds, 0),
-            Mtime::AtMost(_) | Mtime::Kept => entry.mtime,
-        }
     }
 
     fn set_times(&mut self, to: &Path, mtime: (i64, u32)) -> Result<(), CopyError> {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dockerfile::ignore::Patterns;
 use oci::Hasher;
@@ -22,7 +23,7 @@ enum Match {
 
 impl Writer<'_, '_, '_, '_, '_> {
     /// Copies what one source stands for.
-    pub(super) fn local(&mut self, tree: &Tree, source: &str) -> Result<(), InstructionError> {
+    pub(super) fn local(&mut self, tree: &Arc<Tree>, source: &str) -> Result<(), InstructionError> {
         let paths = tree.matches(source.as_ref())?;
         let mut matches = Vec::new();
         for path in &paths {
@@ -37,6 +38,10 @@ impl Writer<'_, '_, '_, '_, '_> {
                 matches.len(),
                 request.destination.display()
             ));
+        }
+        if matches.iter().all(|found| matches!(found, Match::Copied(_))) {
+            let item = |found| if let Match::Copied(item) = found { Some(item) } else { None };
+            return self.bring(tree, matches.into_iter().filter_map(item).collect(), &place);
         }
         for found in matches {
             match found {

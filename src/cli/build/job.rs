@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::build::{Approved, Event, Image, Plan, Published, StepNetwork, Workshop};
+use ::build::{Approved, Event, Image, LookedAt, Plan, Published, StepNetwork, Workshop};
 use gateway::Gateway;
 use pipeline::record::{Executed, Recorder};
 use pipeline::site::ExpiredKeyPolicy;
 use pipeline::{PhaseName, PluginError, Run, SourceFact, Surroundings};
 use proof::Report;
+use rpm::database::DATABASE_PATHS;
 use rpm::signature::ExpiredKeys;
 use sandbox::Rung;
 
@@ -203,6 +204,7 @@ impl Job<'_> {
             observer: &observer,
             cancel: &self.session.cancel,
             owners: self.session.owners,
+            looked_at: if trees.is_empty() { LookedAt::Below(&DATABASE_PATHS) } else { LookedAt::Everything },
             gateway,
             outputs: &outputs,
             jobs: self.arguments.jobs(),

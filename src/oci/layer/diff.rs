@@ -3,10 +3,11 @@
 //! Comes in: the upper directory, unmounted or no longer written to, and the lowers it lay on. Goes out: one layer
 //! blob. It never writes what overlayfs or this program noted for itself, nor files that came up unchanged.
 
+mod graft;
 mod inode;
 mod lowers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use rustix::fs::{self, FileType, OFlags, Stat};
 use rustix::io::Errno;
 
+pub use self::graft::{Add, Fill, Graft};
 use self::inode::{Inode, InodeError};
 use self::lowers::{Below, Found};
 use super::compress::CompressOptions;
@@ -48,6 +50,12 @@ pub struct Clamp {
     pub since: i64,
     /// What it is replaced by.
     pub to: i64,
+}
+
+impl Clamp {
+    fn apply(self, mtime: i64) -> i64 {
+        if mtime >= self.since { self.to } else { mtime }
+    }
 }
 
 /// Why the layer could not be written.
@@ -94,6 +102,12 @@ pub enum DiffError {
         /// The file.
         path: PathBuf,
     },
+    /// A [`Graft`] gave up; what fills it knows why.
+    #[error("{path}: its files cannot be had", path = path.display())]
+    Grafted {
+        /// The directory.
+        path: PathBuf,
+    },
     /// An owner recorded in a way this program does not record owners.
     #[error("{path}: the recorded owner `{text}` is not `uid:gid`", path = path.display())]
     Owner {
@@ -119,9 +133,23 @@ pub fn write_upper(
     options: &DiffOptions,
     sink: impl Write,
 ) -> Result<Written, DiffError> {
+    write_grafted((upper, Vec::new()), lowers, options, sink)
+}
+
+/// Does what [`write_upper`] does, and fills directories of `upper` with files that are not in it.
+///
+/// # Errors
+/// [`DiffError`]; [`DiffError::Changed`] for a graft whose directory is not there or not empty.
+pub fn write_grafted(
+    (upper, grafts): (BorrowedFd<'_>, Vec<Graft<'_>>),
+    lowers: &[BorrowedFd<'_>],
+    options: &DiffOptions,
+    sink: impl Write,
+) -> Result<Written, DiffError> {
     let mut walk = Walk {
         upper,
         lowers,
+        grafts: grafts.into_iter().map(|graft| (graft.directory, graft.fill)).collect(),
         options,
         writer: LayerWriter::new(sink, options.format, &options.compress)?,
         links: HashMap::new(),
@@ -132,6 +160,9 @@ pub fn write_upper(
     let below = Below::root(lowers).map_err(lower(b"", "look at the root"))?;
     walk.stack.push(Frame { path: Vec::new(), names: names.into_iter(), below, pending: None });
     walk.run()?;
+    if let Some((path, _)) = walk.grafts.first_key_value() {
+        return Err(DiffError::Changed { path: shown(path) });
+    }
     let written = walk.writer.finish()?;
     Ok(Written { skipped_sockets: walk.sockets, ..written })
 }
@@ -139,6 +170,8 @@ pub fn write_upper(
 struct Walk<'a, S: Write> {
     upper: BorrowedFd<'a>,
     lowers: &'a [BorrowedFd<'a>],
+    /// What is still to be filled, by directory.
+    grafts: BTreeMap<Vec<u8>, Box<Fill<'a>>>,
     options: &'a DiffOptions,
     writer: LayerWriter<S>,
     /// First names of files with several, by device and inode.
@@ -216,7 +249,10 @@ impl<S: Write> Walk<'_, S> {
         if !is_same {
             self.flush()?;
         }
-        if hides { self.mark(&join(&path, OPAQUE_WHITEOUT)) } else { Ok(()) }
+        if hides {
+            self.mark(&join(&path, OPAQUE_WHITEOUT))?;
+        }
+        self.fill(&path)
     }
 
     fn is_same_directory(&self, path: &[u8], inode: &Inode, lower_index: usize) -> Result<bool, DiffError> {

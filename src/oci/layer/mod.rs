@@ -21,11 +21,11 @@ use std::path::PathBuf;
 pub use apply::{Applied, ApplyError, ApplyOptions, Devices, Whiteouts, apply};
 pub use archive::{ArchiveError, starts_tar};
 pub use compress::{CompressError, CompressOptions, Compressing, compressing};
-pub use diff::{Clamp, DiffError, DiffOptions, write_upper};
+pub use diff::{Add, Clamp, DiffError, DiffOptions, Fill, Graft, write_grafted, write_upper};
 pub use files::{open_inside, remove_tree};
 pub use pick::{PickError, PickLimits, PickedFile, Picker};
 pub use read::{LayerReader, Mismatch, Sums, decompressor};
-pub use write::{LayerWriter, Written};
+pub use write::{LayerWriter, WriteError, Written};
 
 /// What starts the name of a whiteout (OCI image-spec, layer.md, "Whiteouts").
 pub(crate) const WHITEOUT: &[u8] = b".wh.";

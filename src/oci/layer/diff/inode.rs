@@ -87,10 +87,7 @@ impl Inode {
     }
 
     pub(super) fn entry<'a>(&'a self, path: &'a [u8], kind: EntryKind<'a>, clamp: Option<Clamp>) -> Entry<'a> {
-        let mtime = match clamp.filter(|clamp| self.stat.st_mtime >= clamp.since) {
-            Some(clamp) => clamp.to,
-            None => self.stat.st_mtime,
-        };
+        let mtime = clamp.map_or(self.stat.st_mtime, |clamp| clamp.apply(self.stat.st_mtime));
         let mode = self.stat.st_mode & PERMISSIONS;
         Entry { path, kind, mode, uid: self.uid, gid: self.gid, mtime, xattrs: &self.xattrs }
     }
