@@ -53,6 +53,7 @@ mod stop_autorebuild_if_disabled;
 mod store_metadata;
 mod tag_and_push;
 mod tag_from_config;
+mod test_built_image;
 mod verify_media;
 mod wildcard;
 
@@ -81,6 +82,7 @@ pub fn registry() -> Registry {
                 always: true,
                 make: check_signatures::make,
             },
+            test_of_the_image(),
             koji_plugins::compare_components(),
             Registered {
                 key: "check_image_size",
@@ -113,6 +115,17 @@ pub fn registry() -> Registry {
         ],
         absent: obsolete::ABSENT,
         arguments: arguments::ARGUMENTS,
+    }
+}
+
+fn test_of_the_image() -> Registered<pipeline::PostBuild> {
+    Registered {
+        key: "test_built_image",
+        also: &[],
+        text: "Tries the image: runs a command or a script of the context in it, and refuses one that fails.",
+        acts: "where the site lists it with `command` or `smoke`",
+        always: false,
+        make: test_built_image::make,
     }
 }
 
@@ -371,8 +384,8 @@ mod tests {
         registered.iter().flat_map(|one| one.also.iter().copied().chain([one.key])).collect()
     }
 
-    fn keys<P: Phase>(selected: &[Selected<P>]) -> Vec<&'static str> {
-        selected.iter().map(|one| one.key).collect()
+    fn keys<P: Phase>(selected: &[Selected<P>]) -> Vec<&str> {
+        selected.iter().map(|one| &*one.key).collect()
     }
 
     fn lineup(site: &str, wanted: &Wanted) -> Lineup {

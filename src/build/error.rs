@@ -144,6 +144,13 @@ pub enum BuildError {
         /// The rule's identifier.
         rule: String,
     },
+    /// The image cannot be tried.
+    #[error("the image cannot be tried")]
+    Trial {
+        /// What went wrong.
+        #[source]
+        source: Box<InstructionError>,
+    },
 }
 
 /// What can go wrong with a layer.
@@ -308,7 +315,7 @@ impl BuildError {
     pub fn class(&self) -> Class {
         match self {
             Self::Stages(_) | Self::Name { .. } | Self::Unusable { .. } | Self::Format { .. } => Class::Source,
-            Self::Instruction { source, .. } | Self::Trigger { source, .. } => source.class(),
+            Self::Instruction { source, .. } | Self::Trigger { source, .. } | Self::Trial { source } => source.class(),
             Self::Base { source, .. } | Self::Publish { source, .. } => of_transport(source),
             Self::Unpack { source, .. } => source.class(),
             Self::Mount { .. } | Self::Threads(_) => Class::Environment,
@@ -339,7 +346,8 @@ impl BuildError {
             | Self::Manifest(_)
             | Self::Format { .. }
             | Self::Threads(_)
-            | Self::Cancelled => None,
+            | Self::Cancelled
+            | Self::Trial { .. } => None,
         }
     }
 

@@ -14,6 +14,7 @@ use sandbox::Root;
 use transport::{Location, PendingBlob, Sink, SourceImage};
 
 use crate::graft::Graft;
+use crate::smoke::{Trial, Tried};
 use crate::stage::{self, Link, Stage, Stubs};
 use crate::{BuildError, Layering, Request, Workshop, adjust, commit};
 
@@ -142,6 +143,14 @@ impl<'w> Image<'w> {
     #[must_use]
     pub fn base(&self) -> Option<&SourceImage> {
         self.bases.first().map(|(image, _)| image.as_ref())
+    }
+
+    /// Runs a command in the image as it is, on files of its own: nothing of what it does gets into the image.
+    ///
+    /// # Errors
+    /// Where it cannot be run; a command that ran and failed is told in [`Tried`].
+    pub fn try_command(&self, trial: &Trial) -> Result<Tried, BuildError> {
+        crate::smoke::run(&self.workshop, (&self.config, &self.chain), trial)
     }
 
     /// Lets `gate` look at the image. If it objects, all that grew at the destinations is deleted.

@@ -24,7 +24,7 @@ pub use error::{MountProblem, StepMountError};
 use script::Start;
 
 /// PATH of an image that has none (buildah's and docker's).
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Lines of a failed step that are shown again.
 const TAIL_LINES: usize = 40;
 /// Refused requests of a step that are shown.
@@ -177,13 +177,13 @@ fn step(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, start: Start) 
 
 /// The last lines of what a step wrote.
 #[derive(Debug, Default)]
-struct Tail {
+pub(crate) struct Tail {
     lines: VecDeque<Vec<u8>>,
     open: Vec<u8>,
 }
 
 impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' {
                 self.lines.push_back(std::mem::take(&mut self.open));
@@ -196,7 +196,7 @@ impl Tail {
         }
     }
 
-    fn text(mut self) -> String {
+    pub(crate) fn text(mut self) -> String {
         if !self.open.is_empty() {
             self.lines.push_back(std::mem::take(&mut self.open));
         }

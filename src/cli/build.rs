@@ -285,6 +285,7 @@ pub(crate) fn run_as(
     }
     let place = arguments.store.as_deref();
     let session = session::open(settings.isolation, place, settings.registries.clone(), environment)?;
+    session.launch(&lineup);
     let recorder = Recorder::new(recording::beginning(arguments, environment, &configuration, &session)?);
     recorder.change(|record| record.warnings.clone_from(&lineup.warnings));
     let job = Job {

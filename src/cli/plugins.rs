@@ -1,7 +1,8 @@
 //! `stratum plugins`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use pipeline::external::Offered;
 use pipeline::{Phase, Registered, Registry, Selected, Wanted};
 
 use crate::failure::{self, Failure};
@@ -22,32 +23,64 @@ pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Fail
     let (hub, odcs) = (koji::hub(site, &http)?, koji::compose_service(site, &http)?);
     let lineup = registry.choose(site, &Wanted { hub, odcs, ..Wanted::default() });
     let lineup = lineup.map_err(|error| failure::of_plugin(&error, None))?;
-    lineup.notes.iter().chain(&lineup.warnings).for_each(|note| output::note(note));
-    phase(&registry.source, &keys(&lineup.source));
-    phase(&registry.pre_build, &keys(&lineup.pre_build));
-    phase(&registry.post_build, &keys(&lineup.post_build));
-    phase(&registry.publish, &keys(&lineup.publish));
-    phase(&registry.exit, &keys(&lineup.exit));
+    lineup.notes.iter().for_each(|note| output::note(note));
+    lineup.warnings.iter().for_each(|warning| output::warning(warning));
+    let offered = registry.offered(&configuration.site);
+    let offered = offered.map_err(|error| failure::of_plugin(&error, None))?;
+    for error in offered.iter().filter_map(|program| program.header.as_ref().err()) {
+        output::warning(&error.text);
+    }
+    phase(&registry.source, &keys(&lineup.source), &offered);
+    phase(&registry.pre_build, &keys(&lineup.pre_build), &offered);
+    phase(&registry.post_build, &keys(&lineup.post_build), &offered);
+    phase(&registry.publish, &keys(&lineup.publish), &offered);
+    phase(&registry.exit, &keys(&lineup.exit), &offered);
     Ok(())
 }
 
-fn keys<P: Phase>(selected: &[Selected<P>]) -> Vec<&'static str> {
-    selected.iter().map(|one| one.key).collect()
+fn keys<P: Phase>(selected: &[Selected<P>]) -> Vec<&str> {
+    selected.iter().map(|one| &*one.key).collect()
 }
 
 /// The plugins that take part in their order, then the others.
-fn phase<P: Phase>(known: &[Registered<P>], active: &[&str]) {
+fn phase<P: Phase>(known: &[Registered<P>], active: &[&str], offered: &[Offered]) {
     output::result(&format!("{}:", P::NAME.as_str()));
+    let mut sorted: Vec<Described<'_>> = known.iter().map(Described::built_in).collect();
+    sorted.extend(offered.iter().filter_map(|program| Described::program::<P>(program)));
     let place = |key: &str| active.iter().position(|one| *one == key).unwrap_or(usize::MAX);
-    let mut sorted: Vec<&Registered<P>> = known.iter().collect();
-    sorted.sort_by_key(|registered| place(registered.key));
-    for registered in sorted {
-        let mark = if active.contains(&registered.key) { "*" } else { " " };
-        output::result(&format!("{mark} {}", registered.key));
-        output::result(&format!("      {}", registered.text));
-        output::result(&format!("      acts {}", registered.acts));
-        if !registered.also.is_empty() {
-            output::result(&format!("      also called {}", registered.also.join(", ")));
+    sorted.sort_by_key(|plugin| place(plugin.key));
+    for plugin in sorted {
+        let mark = if active.contains(&plugin.key) { "*" } else { " " };
+        output::result(&format!("{mark} {}", plugin.key));
+        output::result(&format!("      {}", plugin.text));
+        output::result(&format!("      acts {}", plugin.acts));
+        if !plugin.also.is_empty() {
+            output::result(&format!("      also called {}", plugin.also.join(", ")));
         }
+        if let Some(program) = plugin.program {
+            output::result(&format!("      is the program {}", program.display()));
+        }
+    }
+}
+
+/// What is told of a plugin.
+struct Described<'a> {
+    key: &'a str,
+    text: &'a str,
+    acts: &'a str,
+    also: &'a [&'static str],
+    program: Option<&'a Path>,
+}
+
+impl<'a> Described<'a> {
+    fn built_in<P: Phase>(plugin: &'a Registered<P>) -> Self {
+        Self { key: plugin.key, text: plugin.text, acts: plugin.acts, also: plugin.also, program: None }
+    }
+
+    /// A program of the site's, if this is its phase.
+    fn program<P: Phase>(offered: &'a Offered) -> Option<Self> {
+        let header = offered.header.as_ref().ok().filter(|header| header.phase == P::NAME)?;
+        let (text, acts) = (&header.text, &header.acts);
+        Some(Self { key: &offered.key, text, acts, also: &[], program: Some(&offered.program) })
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::build::Owners;
+use pipeline::Lineup;
+use pipeline::external::Launch;
 use registry::{Options, Registries};
 use sandbox::{Cancel, EnterOptions, Entered, Isolation, Rung};
 use store::{Candidate, Store};
@@ -23,6 +25,17 @@ pub(crate) struct Session {
     pub(crate) http: http::ClientOptions,
     /// Where the store is, and what was passed over for it.
     pub(crate) notes: Vec<String>,
+}
+
+impl Session {
+    /// Says how plugins that are programs are started: as the user, in the scratch.
+    pub(crate) fn launch(&self, lineup: &Lineup) {
+        let store = self.transports.store();
+        let folder = store.shown().join(store.scratch().fresh("plugins"));
+        let launch = Launch::new(self.cancel.clone(), self.entered.outside().pool(), folder);
+        // A lineup is made for one build, so nobody said it before.
+        drop(lineup.launch.set(launch));
+    }
 }
 
 /// Enters `isolation`, opens the store and the ways to images. No thread may exist before.

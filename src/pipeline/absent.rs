@@ -67,7 +67,7 @@ mod tests {
 
     fn request(name: &str, required: bool) -> PluginRequest {
         let args = serde_json::from_str(r#"{"path": "/x", "secret": "s"}"#).unwrap();
-        PluginRequest { name: name.to_owned(), args, required, is_allowed_to_fail: None, line: 1 }
+        PluginRequest { name: name.to_owned(), args, required, is_allowed_to_fail: None, timeout: None, line: 1 }
     }
 
     #[test]

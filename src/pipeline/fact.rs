@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use oci::{Descriptor, Digest, Reference};
 use serde::Serialize;
+use serde_json::Value;
 use transport::SourceImage;
 
 /// Where the source comes from.
@@ -172,6 +173,13 @@ pub enum Fact {
     ParentBuilds(ParentBuilds),
     /// The composes of the build, and the repositories they are.
     Composes(Composes),
+    /// What a program of the site's found out, under a name that starts with `x-`.
+    External {
+        /// The name.
+        name: String,
+        /// What it is.
+        value: Value,
+    },
 }
 
 /// What was fetched by `fetch-artifacts-*.yaml`.
@@ -203,7 +211,7 @@ pub struct KojiFile {
 impl Fact {
     /// What kind of fact it is.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Parents(_) => "parents",
             Self::Labels(_) => "labels",
@@ -219,6 +227,7 @@ impl Fact {
             Self::Release(_) => "release",
             Self::ParentBuilds(_) => "parent builds",
             Self::Composes(_) => "composes",
+            Self::External { name, .. } => name,
         }
     }
 }
@@ -228,7 +237,7 @@ impl Fact {
 #[error("{second} states the {fact} that {first} has stated already; leave one of the two plugins out")]
 pub struct FactTaken {
     /// The kind of fact.
-    pub fact: &'static str,
+    pub fact: String,
     /// Who stated it.
     pub first: String,
     /// Who did again.
@@ -248,7 +257,10 @@ impl Facts {
     /// [`FactTaken`].
     pub fn state(&mut self, owner: &str, fact: Fact) -> Result<(), FactTaken> {
         match self.stated.iter().find(|(_, known)| known.name() == fact.name()) {
-            Some((first, _)) => Err(FactTaken { fact: fact.name(), first: first.clone(), second: owner.to_owned() }),
+            Some((first, _)) => {
+                let (fact, first) = (fact.name().to_owned(), first.clone());
+                Err(FactTaken { fact, first, second: owner.to_owned() })
+            }
             None => {
                 self.stated.push((owner.to_owned(), fact));
                 Ok(())
@@ -339,6 +351,17 @@ impl Facts {
     #[must_use]
     pub fn composes(&self) -> Option<&Composes> {
         self.find(|fact| if let Fact::Composes(composes) = fact { Some(composes) } else { None })
+    }
+
+    /// What programs of the site's found out, by name.
+    #[must_use]
+    pub fn external(&self) -> BTreeMap<&str, &Value> {
+        let stated = self.stated.iter().map(|(_, fact)| fact);
+        stated
+            .filter_map(
+                |fact| if let Fact::External { name, value } = fact { Some((name.as_str(), value)) } else { None },
+            )
+            .collect()
     }
 
     fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {

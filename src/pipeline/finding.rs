@@ -12,6 +12,9 @@ pub enum Severity {
     Warning,
 }
 
+/// The code of findings that say that a test of the image failed: the image is wrong, not against a policy.
+pub const FAILED_TEST: &str = "test-failed";
+
 /// One thing somebody should know about an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {

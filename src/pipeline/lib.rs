@@ -9,6 +9,7 @@
 mod absent;
 mod edit;
 mod error;
+pub mod external;
 mod fact;
 mod finding;
 mod phase;
@@ -27,7 +28,7 @@ pub use fact::{
     Artifacts, Composes, Fact, FactTaken, Facts, Group, Index, KojiFile, Member, Parent, ParentBuilds, Release,
     SourceFact, Tags,
 };
-pub use finding::{Finding, Severity};
+pub use finding::{FAILED_TEST, Finding, Severity};
 pub use phase::{
     Changes, Examine, Exit, ExitView, Findings, Order, Orders, Phase, PhaseName, PostBuild, PostBuildView, PreBuild,
     PreBuildView, Publish, PublishView, Source, SourceView, WriteFile,

@@ -1,12 +1,13 @@
 //! Plugins, and which of them take part in a build.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use oci::Reference;
 use serde_json::{Map, Value};
 
 use crate::absent::{Absent, Said};
+use crate::external::{self, External, Launch, Offered};
 use crate::site::{PluginRequest, Site};
 use crate::{Class, Exit, Phase, PluginError, PostBuild, PreBuild, Publish, Source, Task};
 
@@ -17,6 +18,11 @@ pub trait Plugin<P: Phase>: Debug + Send + Sync {
     /// # Errors
     /// [`PluginError`]; the build fails with it unless the plugin is allowed to fail.
     fn run(&self, view: &P::View<'_>) -> Result<P::Answer, PluginError>;
+
+    /// Whether it needs the image's files in a tree, not only those that the proof of packages reads.
+    fn needs_all_files(&self) -> bool {
+        false
+    }
 }
 
 /// What was demanded on the command line and concerns plugins.
@@ -128,7 +134,7 @@ pub struct Registry {
 #[derive(Debug)]
 pub struct Selected<P: Phase> {
     /// Its key.
-    pub key: &'static str,
+    pub key: Arc<str>,
     /// Whether the build goes on when it fails.
     pub is_allowed_to_fail: bool,
     pub(crate) plugin: Box<dyn Plugin<P>>,
@@ -151,6 +157,8 @@ pub struct Lineup {
     pub notes: Vec<String>,
     /// What somebody should change: what a list counts on and does not happen.
     pub warnings: Vec<String>,
+    /// How plugins that are programs of the site's are started; to be set before they run.
+    pub launch: Arc<OnceLock<Launch>>,
 }
 
 impl Registry {
@@ -175,7 +183,12 @@ impl Registry {
         let listed: Vec<&PluginRequest> = all.into_iter().flatten().flatten().collect();
         let mut said = Said::default();
         listed.iter().for_each(|request| said.arguments(request, self.arguments));
+        let offered = self.offered(site)?;
         for request in listed.iter().filter(|request| !self.knows(&request.name)) {
+            if let Some(program) = offered.iter().find(|program| program.key == request.name) {
+                program.header.as_ref().map_err(|error| of(&request.name, error.clone()))?;
+                continue;
+            }
             if said.about(request, self.absent) {
                 continue;
             }
@@ -186,8 +199,13 @@ impl Registry {
             }
             said.notes.push(format!("{text}; it is not required"));
         }
+        for request in listed.iter().filter(|request| request.timeout.is_some() && self.knows(&request.name)) {
+            said.notes
+                .push(format!("plugin {} is no program of the site's, so its timeout means nothing", request.name));
+        }
         let setup = Setup { site, wanted, args: None };
-        let mut choice = Choice { setup, listed, notes: said.notes };
+        let launch = Arc::new(OnceLock::new());
+        let mut choice = Choice { setup, listed, notes: said.notes, offered, launch: Arc::clone(&launch) };
         Ok(Lineup {
             source: choice.select(&self.source, lists.source.is_some())?,
             pre_build: choice.select(&self.pre_build, lists.prebuild.is_some())?,
@@ -196,7 +214,26 @@ impl Registry {
             exit: choice.select(&self.exit, lists.exit.is_some())?,
             notes: choice.notes,
             warnings: said.warnings,
+            launch,
         })
+    }
+
+    /// The programs of the site's directory, by key; none where it names no directory.
+    ///
+    /// # Errors
+    /// [`Class::Configuration`]: the directory is not fit for plugins, or a program is called like a plugin of this
+    /// program, which is never replaced.
+    pub fn offered(&self, site: &Site) -> Result<Vec<Offered>, PluginError> {
+        let Some(directory) = &site.plugins.directory else { return Ok(Vec::new()) };
+        let offered = external::read(directory)?;
+        match offered.iter().find(|program| self.knows(&program.key)) {
+            None => Ok(offered),
+            Some(program) => {
+                let path = program.program.display();
+                let text = format!("{path}: a plugin {} comes with this program and is not replaced", program.key);
+                Err(PluginError::new(Class::Configuration, text).help("give the file another name"))
+            }
+        }
     }
 
     fn knows(&self, name: &str) -> bool {
@@ -221,18 +258,24 @@ struct Choice<'a> {
     setup: Setup<'a>,
     listed: Vec<&'a PluginRequest>,
     notes: Vec<String>,
+    offered: Vec<Offered>,
+    launch: Arc<OnceLock<Launch>>,
 }
 
 impl Choice<'_> {
-    fn select<P: Phase>(&mut self, known: &[Registered<P>], has_list: bool) -> Result<Vec<Selected<P>>, PluginError> {
+    fn select<P: Phase>(&mut self, known: &[Registered<P>], has_list: bool) -> Result<Vec<Selected<P>>, PluginError>
+    where
+        External: Plugin<P> + 'static,
+    {
         let mut selected = Vec::new();
         let mut is_listed = has_list;
         for request in self.listed.clone() {
             let Some(registered) = known.iter().find(|registered| registered.answers_to(&request.name)) else {
+                is_listed |= self.select_external(request, &mut selected);
                 continue;
             };
             is_listed = true;
-            if selected.iter().any(|one: &Selected<P>| one.key == registered.key) {
+            if selected.iter().any(|one: &Selected<P>| &*one.key == registered.key) {
                 self.notes.push(format!("plugin {} is listed twice, as {} too", registered.key, request.name));
                 continue;
             }
@@ -241,7 +284,7 @@ impl Choice<'_> {
                 Some(plugin) => {
                     // What no list may leave out must not be left out by failing either.
                     let is_allowed_to_fail = request.is_allowed_to_fail.unwrap_or(false) && !registered.always;
-                    selected.push(Selected { key: registered.key, is_allowed_to_fail, plugin });
+                    selected.push(Selected { key: registered.key.into(), is_allowed_to_fail, plugin });
                 }
                 None => {
                     self.notes.push(format!("plugin {} does nothing: it acts {}", registered.key, registered.acts));
@@ -249,18 +292,38 @@ impl Choice<'_> {
             }
         }
         for (position, registered) in known.iter().enumerate() {
-            if is_listed && (!registered.always || selected.iter().any(|one| one.key == registered.key)) {
+            if is_listed && (!registered.always || selected.iter().any(|one| &*one.key == registered.key)) {
                 continue;
             }
             let made = (registered.make)(&self.setup).map_err(|error| of(registered.key, error))?;
             let Some(plugin) = made else { continue };
             // Behind those that come before it in the default order.
             let before = known.get(..position).unwrap_or_default();
-            let place = selected.iter().rposition(|one| before.iter().any(|known| known.key == one.key));
-            let one = Selected { key: registered.key, is_allowed_to_fail: false, plugin };
+            let place = selected.iter().rposition(|one| before.iter().any(|known| known.key == &*one.key));
+            let one = Selected { key: registered.key.into(), is_allowed_to_fail: false, plugin };
             selected.insert(place.map_or(0, |place| place + 1), one);
         }
         Ok(selected)
+    }
+
+    /// Adds the program of the site's that `request` names, if this is its phase.
+    fn select_external<P: Phase>(&mut self, request: &PluginRequest, selected: &mut Vec<Selected<P>>) -> bool
+    where
+        External: Plugin<P> + 'static,
+    {
+        let is_meant = |program: &&Offered| program.key == request.name;
+        let Some(program) = self.offered.iter().find(is_meant) else { return false };
+        if program.header.as_ref().is_ok_and(|header| header.phase != P::NAME) {
+            return false;
+        }
+        if selected.iter().any(|one| *one.key == *program.key) {
+            self.notes.push(format!("plugin {} is listed twice", program.key));
+            return true;
+        }
+        let plugin = Box::new(External::new(program, P::NAME, (&self.setup, request), &self.launch));
+        let is_allowed_to_fail = request.is_allowed_to_fail.unwrap_or(false);
+        selected.push(Selected { key: program.key.as_str().into(), is_allowed_to_fail, plugin });
+        true
     }
 }
 
@@ -300,15 +363,15 @@ mod tests {
         Registry { exit, ..Registry::default() }
     }
 
-    fn choose(yaml: &str) -> Result<(Vec<&'static str>, Vec<String>), PluginError> {
+    fn choose(yaml: &str) -> Result<(Vec<String>, Vec<String>), PluginError> {
         let (site, _) = Site::parse(std::path::Path::new("site.yaml"), yaml.as_bytes()).unwrap();
         let lineup = registry().choose(&site, &Wanted::default())?;
-        Ok((lineup.exit.iter().map(|one| one.key).collect(), lineup.notes))
+        Ok((lineup.exit.iter().map(|one| one.key.to_string()).collect(), lineup.notes))
     }
 
     #[test]
     fn without_a_list_those_act_that_have_something_to_do() {
-        assert_eq!(choose("version: 1\n").unwrap(), (vec!["first", "gate"], vec![]));
+        assert_eq!(choose("version: 1\n").unwrap(), (vec!["first".to_owned(), "gate".to_owned()], vec![]));
     }
 
     #[test]

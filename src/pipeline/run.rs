@@ -85,6 +85,12 @@ impl<'a> Run<'a> {
         &self.facts
     }
 
+    /// Whether a plugin will look at all files of the image.
+    #[must_use]
+    pub fn needs_all_files(&self) -> bool {
+        self.lineup.post_build.iter().any(|selected| selected.plugin.needs_all_files())
+    }
+
     /// Completes the context in `directory`, which is a clone this build made if `is_clone`.
     ///
     /// # Errors
@@ -99,7 +105,7 @@ impl<'a> Run<'a> {
         for selected in &lineup.source {
             let view = SourceView { site: self.site, source, directory, is_clone, http };
             for fact in self.one(selected, &view)?.unwrap_or_default() {
-                self.state(selected.key, fact)?;
+                self.state(&selected.key, fact)?;
             }
         }
         Ok(())
@@ -132,10 +138,10 @@ impl<'a> Run<'a> {
                 let mut changes = self.one(selected, &view)?.unwrap_or_default();
                 // First what is known: edits that cannot be made must not lose what is to be given back.
                 for fact in std::mem::take(&mut changes.facts) {
-                    self.state(selected.key, fact)?;
+                    self.state(&selected.key, fact)?;
                 }
                 let target = plan.target();
-                if let Some(text) = edited(&request.dockerfile, target, &changes.edits, selected.key)? {
+                if let Some(text) = edited(&request.dockerfile, target, &changes.edits, &selected.key)? {
                     drop(plan);
                     request.dockerfile = text;
                 }
@@ -145,7 +151,7 @@ impl<'a> Run<'a> {
                 self.recorder.change(|record| record.warnings.push(format!("{}: {warning}", selected.key)));
             }
             for reasoned in changes.edits {
-                self.note(selected.key, &reasoned);
+                self.note(&selected.key, &reasoned);
                 embedded.extend(made(request, reasoned.edit)?);
             }
         }
@@ -172,7 +178,7 @@ impl<'a> Run<'a> {
     /// Looks at the image; at the end is the gate.
     ///
     /// # Errors
-    /// [`Class::Refused`] with every finding that shuts the gate; else the first plugin's that fails and may not.
+    /// [`Class::Refused`] with every finding that shuts the gate, [`Class::Step`] where all are tests that failed; else the first plugin's that fails and may not.
     pub fn post_build(&mut self, image: &Image<'_>, examine: Examine<'_>) -> Result<(), PluginError> {
         let lineup = self.lineup;
         let mut shut = Vec::new();
@@ -180,18 +186,21 @@ impl<'a> Run<'a> {
             let view = PostBuildView { site: self.site, image, facts: &self.facts, examine };
             let answer = self.one(selected, &view)?.unwrap_or_default();
             for finding in answer.findings {
-                self.find(selected.key, &finding);
+                self.find(&selected.key, &finding);
                 shut.extend((finding.severity == Severity::Error).then_some(finding));
             }
             for fact in answer.facts {
-                self.state(selected.key, fact)?;
+                self.state(&selected.key, fact)?;
             }
         }
         if shut.is_empty() {
             return Ok(());
         }
         shut.sort();
-        Err(PluginError::of(Class::Refused, &Refused { findings: shut }))
+        // An image that fails its own test is not against a policy: it does not work.
+        let is_broken = shut.iter().all(|finding| finding.code == crate::FAILED_TEST);
+        let class = if is_broken { Class::Step } else { Class::Refused };
+        Err(PluginError::of(class, &Refused { findings: shut }))
     }
 
     fn find(&self, key: &str, finding: &Finding) {
@@ -235,7 +244,7 @@ impl<'a> Run<'a> {
                 }
             }
             for fact in answer.facts {
-                self.state(selected.key, fact)?;
+                self.state(&selected.key, fact)?;
             }
         }
         Ok(())
@@ -269,7 +278,7 @@ impl<'a> Run<'a> {
     /// Runs one plugin; none for one that failed and may.
     fn one<P: Phase>(&self, selected: &Selected<P>, view: &P::View<'_>) -> Result<Option<P::Answer>, PluginError> {
         let began = (self.clock.0)();
-        let span = tracing::info_span!("plugin", key = selected.key, phase = P::NAME.as_str());
+        let span = tracing::info_span!("plugin", key = &*selected.key, phase = P::NAME.as_str());
         let answer = span.in_scope(|| selected.plugin.run(view));
         let took = (self.clock.0)().saturating_sub(began);
         let milliseconds = crate::record::milliseconds(took);
@@ -278,7 +287,7 @@ impl<'a> Run<'a> {
             Err(error) => info!(milliseconds, %error, "failed"),
         });
         let run = PluginRun {
-            plugin: selected.key.to_owned(),
+            plugin: selected.key.to_string(),
             phase: P::NAME.as_str().to_owned(),
             milliseconds,
             error: answer.as_ref().err().map(ToString::to_string),

@@ -6,12 +6,13 @@ mod parse;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use parse::{TaskError, UserParams};
 
 /// What a build system demands of one build. Keys are those of OSBS's `user_params` where it has one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Task {
     /// Tags besides the usual ones (`additional_tags`).
     pub additional_tags: Vec<String>,
@@ -58,7 +59,7 @@ pub struct Task {
 }
 
 /// The object of the cluster that stands for a build (`build.openshift.io/v1`, Build).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BuildObject {
     /// `metadata.name`.
     pub name: String,

@@ -29,6 +29,7 @@ mod rung;
 mod seccomp;
 mod step;
 mod targets;
+mod tool;
 mod transient;
 
 pub use cancel::Cancel;
@@ -43,4 +44,5 @@ pub use root::{MountError, Root, RootSpec, mount_root, write_stubs};
 pub use run::{RunError, run};
 pub use rung::{Isolation, Refused, Rung, UnknownIsolation};
 pub use step::{Access, Exit, InjectedFile, Limit, MountSource, Network, Resource, Step, StepMount, Stream};
+pub use tool::{Ask, Tool, ToolError, ToolExit, ToolStart, Turn};
 pub use transient::{mount_discarding, mount_memory};

@@ -119,6 +119,7 @@ impl State {
                 moved
             }
             MountOp::PivotRoot => raw::pivot_to_current_directory(),
+            MountOp::MakePrivate => raw::make_private(),
         }
     }
 
@@ -387,6 +388,11 @@ fn wait_signal() -> Result<i32, Errno> {
 }
 
 fn kill_all(signal: i32) {
+    // To anybody but the first process of a pid namespace, -1 is everybody on the machine.
+    // SAFETY: no arguments.
+    if unsafe { raw::call(libc::SYS_getpid, [0; 6]) } != Ok(1) {
+        return;
+    }
     // -1 from the first process of a pid namespace is everybody else in it; nobody there is fine.
     // SAFETY: integers.
     let _ = unsafe { raw::call(libc::SYS_kill, [usize::MAX, signal as usize, 0, 0, 0, 0]) };

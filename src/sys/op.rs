@@ -127,6 +127,8 @@ pub enum MountOp {
     },
     /// Makes the current directory, a mount point, the root, and lets the old root go.
     PivotRoot,
+    /// Makes every mount of the namespace private: nothing goes out, nothing comes in.
+    MakePrivate,
 }
 
 /// Operations on files, directories and descriptors.

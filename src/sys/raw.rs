@@ -231,6 +231,13 @@ pub(crate) fn pivot_to_current_directory() -> Result<(), Errno> {
     chdir(c"/")
 }
 
+/// Makes every mount of the namespace private.
+pub(crate) fn make_private() -> Result<(), Errno> {
+    let flags = (libc::MS_REC | libc::MS_PRIVATE) as usize;
+    // SAFETY: C strings, and null for what a change of propagation does not look at.
+    unsafe { call(libc::SYS_mount, [0, address(c"/"), 0, flags, 0, 0]) }.map(drop)
+}
+
 /// prctl(2) with integer arguments.
 pub(crate) fn prctl(option: c_int, arg: usize) -> Result<usize, Errno> {
     prctl2(option, arg, 0)

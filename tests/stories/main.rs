@@ -11,6 +11,7 @@
 mod contexts;
 mod deploy;
 mod distgit_files;
+mod external;
 mod files;
 mod gateway;
 mod grafts;

@@ -204,7 +204,11 @@ impl Job<'_> {
             observer: &observer,
             cancel: &self.session.cancel,
             owners: self.session.owners,
-            looked_at: if trees.is_empty() { LookedAt::Below(&DATABASE_PATHS) } else { LookedAt::Everything },
+            looked_at: if trees.is_empty() && !run.needs_all_files() {
+                LookedAt::Below(&DATABASE_PATHS)
+            } else {
+                LookedAt::Everything
+            },
             gateway,
             outputs: &outputs,
             jobs: self.arguments.jobs(),

@@ -128,6 +128,9 @@ pub(super) fn merge(site: Plugins, request: Plugins) -> Plugins {
         postbuild: request.postbuild.or(site.postbuild),
         publish: request.publish.or(site.publish),
         exit: request.exit.or(site.exit),
+        // Which programs run is for the site alone to say.
+        directory: site.directory,
+        timeout: site.timeout,
     }
 }
 

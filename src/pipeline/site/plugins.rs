@@ -4,13 +4,15 @@
 //! has one list: both spellings of it at once are an error.
 
 use std::fmt::{self, Debug, Formatter};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::error::{Fault, Note};
 use super::fields::{Fields, Item};
-use super::scalar::without_login;
+use super::scalar::{self, without_login};
 
 /// The plugins of each phase. No list: the phase's usual plugins. An empty list: none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -29,6 +31,12 @@ pub struct Plugins {
     pub publish: Option<Vec<PluginRequest>>,
     /// `exit_plugins`.
     pub exit: Option<Vec<PluginRequest>>,
+    /// The directory with programs that are plugins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// How long one of these programs may take; none leaves it to its phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
 }
 
 /// One plugin that is to act.
@@ -42,18 +50,22 @@ pub struct PluginRequest {
     pub required: bool,
     /// Whether the build goes on when it fails; none leaves it to the plugin.
     pub is_allowed_to_fail: Option<bool>,
+    /// How long it may take, if it is a program of the site's.
+    pub timeout: Option<Duration>,
     /// Where it stands in the file, from 1.
     pub line: usize,
 }
 
 impl Plugins {
-    pub(super) fn read(top: &mut Fields<'_>, notes: &mut Vec<Note>) -> Result<Self, Fault> {
+    pub(super) fn read(top: &mut Fields<'_>, base: &Path, notes: &mut Vec<Note>) -> Result<Self, Fault> {
         let mut plugins = Self::default();
         if let Some(item) = top.take("plugins") {
             let mut fields = item.fields()?;
             for (key, list) in plugins.ours() {
                 *list = fields.read(key, |item| item.each(|one| PluginRequest::read(one, None)))?;
             }
+            plugins.directory = fields.read("directory", |item| scalar::path(item, base))?;
+            plugins.timeout = fields.read("timeout", scalar::duration)?;
             fields.refuse_rest()?;
         }
         for (key, list) in plugins.theirs() {
@@ -101,14 +113,15 @@ impl PluginRequest {
         let args = fields.read("args", arguments)?.unwrap_or_default();
         let required = fields.read("required", Item::boolean)?.unwrap_or(true);
         let is_allowed_to_fail = fields.read("is_allowed_to_fail", Item::boolean)?;
+        let timeout = fields.read("timeout", scalar::duration)?;
         match notes {
             Some(notes) => fields.note_rest(notes),
             None => fields.refuse_rest()?,
         }
-        Ok(Self { name, args, required, is_allowed_to_fail, line: item.place.line })
+        Ok(Self { name, args, required, is_allowed_to_fail, timeout, line: item.place.line })
     }
 
-    fn shown_args(&self) -> Value {
+    pub(crate) fn shown_args(&self) -> Value {
         redacted(&Value::Object(self.args.clone()))
     }
 }
@@ -147,6 +160,7 @@ impl Debug for PluginRequest {
             .field("args", &self.shown_args())
             .field("required", &self.required)
             .field("is_allowed_to_fail", &self.is_allowed_to_fail)
+            .field("timeout", &self.timeout)
             .field("line", &self.line)
             .finish()
     }
@@ -154,12 +168,15 @@ impl Debug for PluginRequest {
 
 impl Serialize for PluginRequest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let shown = serde_json::json!({
+        let mut shown = serde_json::json!({
             "name": self.name,
             "args": self.shown_args(),
             "required": self.required,
             "is_allowed_to_fail": self.is_allowed_to_fail,
         });
+        if let (Some(timeout), Some(shown)) = (self.timeout, shown.as_object_mut()) {
+            shown.insert("timeout".to_owned(), timeout.as_secs().into());
+        }
         shown.serialize(serializer)
     }
 }
