@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use dockerfile::Base;
 use koji::{Hub, TaskState};
-use pipeline::{Changes, Class, Made, Plugin, PluginError, PreBuild, PreBuildView, Setup};
+use pipeline::{Changes, Class, Fact, Made, Plugin, PluginError, PreBuild, PreBuildView, Setup};
 
 use crate::check_base_image::is_by_koji;
 use crate::image_build_conf;
@@ -53,14 +53,14 @@ impl Plugin<PreBuild> for AddFilesystem {
             return Err(PluginError::new(Class::Source, text).help(help).at(first.base_span));
         };
         let platform = view.site.platform(&view.request.platform.architecture);
-        let (task, name) = find(hub.as_ref(), task, platform)?;
-        let source = format!("--unpack=true {root}/work/tasks/{}/{task}/{name}", task % DIRECTORIES);
+        let (made_by, name) = find(hub.as_ref(), task, platform)?;
+        let source = format!("--unpack=true {root}/work/tasks/{}/{made_by}/{name}", made_by % DIRECTORIES);
         let bases = by_koji.iter().filter_map(|stage| match &stage.base {
             Base::Image(name) => Some((stage.index, name.as_str())),
             Base::Scratch | Base::Stage(_) => None,
         });
         let edits = image_build_conf::edits(bases, &source);
-        Ok(Changes { edits, ..Changes::default() })
+        Ok(Changes { edits, facts: vec![Fact::FilesystemTask(task)], ..Changes::default() })
     }
 }
 

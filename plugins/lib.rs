@@ -12,6 +12,7 @@ mod add_labels_in_dockerfile;
 mod add_yum_repo;
 mod add_yum_repo_by_url;
 mod all_rpm_packages;
+mod annotations;
 mod arguments;
 mod attach_record;
 mod bump_release;
@@ -35,6 +36,8 @@ mod fetch_maven_artifacts;
 mod group_manifests;
 mod hide_files;
 mod image_build_conf;
+mod import_image;
+mod in_cluster;
 mod ini;
 mod inject_parent_image;
 mod inject_yum_repos;
@@ -49,8 +52,12 @@ mod push_floating_tags;
 mod repository_files;
 mod resolve_composes;
 mod signing_intents;
+#[cfg(test)]
+#[path = "../tests/stories/support/cluster.rs"]
+mod stand_in;
 mod stop_autorebuild_if_disabled;
 mod store_metadata;
+mod store_metadata_in_osv3;
 mod tag_and_push;
 mod tag_from_config;
 mod test_built_image;
@@ -94,25 +101,7 @@ pub fn registry() -> Registry {
             },
         ],
         publish: publish(),
-        exit: vec![
-            koji_plugins::cancel_build_reservation(),
-            Registered {
-                key: "store_metadata",
-                also: &["store_metadata_in_osv3", "store_logs_to_file"],
-                text: "Writes the record of the build to a file.",
-                acts: "where a record is asked for (--record, `record.path`)",
-                always: true,
-                make: store_metadata::make,
-            },
-            Registered {
-                key: "attach_record",
-                also: &[],
-                text: "Attaches the record to the pushed image, as an artifact that refers to it.",
-                acts: "where that is asked for (--push-record, `record.push`)",
-                always: true,
-                make: attach_record::make,
-            },
-        ],
+        exit: exit(),
         absent: obsolete::ABSENT,
         arguments: arguments::ARGUMENTS,
     }
@@ -127,6 +116,44 @@ fn test_of_the_image() -> Registered<pipeline::PostBuild> {
         always: false,
         make: test_built_image::make,
     }
+}
+
+fn exit() -> Vec<Registered<pipeline::Exit>> {
+    vec![
+        koji_plugins::cancel_build_reservation(),
+        Registered {
+            key: "import_image",
+            also: &[],
+            text: "Lets the cluster import the tags that move into an image stream.",
+            acts: "where the site lists it with `imagestream`",
+            always: false,
+            make: import_image::make,
+        },
+        Registered {
+            key: "store_metadata",
+            also: &["store_logs_to_file"],
+            text: "Writes the record of the build to a file.",
+            acts: "where a record is asked for (--record, `record.path`)",
+            always: true,
+            make: store_metadata::make,
+        },
+        Registered {
+            key: "attach_record",
+            also: &[],
+            text: "Attaches the record to the pushed image, as an artifact that refers to it.",
+            acts: "where that is asked for (--push-record, `record.push`)",
+            always: true,
+            make: attach_record::make,
+        },
+        Registered {
+            key: "store_metadata_in_osv3",
+            also: &[],
+            text: "Writes what became of the build to its object in the cluster, as annotations and labels.",
+            acts: "where there is a Build object and the API of its cluster",
+            always: false,
+            make: store_metadata_in_osv3::make,
+        },
+    ]
 }
 
 fn publish() -> Vec<Registered<pipeline::Publish>> {

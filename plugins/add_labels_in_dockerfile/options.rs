@@ -75,7 +75,7 @@ fn list(value: &Value) -> Option<Vec<String>> {
 fn texts_by_name(argument: &str, value: &Value) -> Result<Labels, PluginError> {
     let parsed = match value {
         Value::String(text) => serde_json::from_str(text).ok(),
-        other => Some(other.clone()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.clone()),
     };
     let Some(Value::Object(map)) = parsed else { return Err(wrong(argument, value, "a map of texts, or its JSON")) };
     let text = |(name, value): (String, Value)| match value {

@@ -10,9 +10,6 @@ use serde_json::Value;
 use super::*;
 use crate::registry;
 
-/// Plugins that lists name and that are not merged yet.
-const AWAITED: &[&str] = &["import_image"];
-
 fn names<P: Phase>(registered: &[Registered<P>]) -> Vec<&'static str> {
     registered.iter().flat_map(|one| one.also.iter().copied().chain([one.key])).collect()
 }
@@ -22,13 +19,10 @@ fn known(all: &Registry) -> BTreeSet<&'static str> {
     [names(&all.source), pre, post, publish, names(&all.exit)].concat().into_iter().collect()
 }
 
-/// The plugins chosen by a list of `testdata/plugins`, without those that are awaited.
+/// The plugins chosen by a list of `testdata/plugins`.
 fn lineup(folder: &str) -> Lineup {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/plugins").join(folder).join("in.json");
     let mut lists: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    for list in lists.as_object_mut().unwrap().values_mut() {
-        list.as_array_mut().unwrap().retain(|one| !AWAITED.contains(&one["name"].as_str().unwrap()));
-    }
     let extra = serde_json::json!({
         "version": 1,
         "source_registry": {"url": "src.example"},
@@ -146,8 +140,7 @@ const EVERY: &str = "reactor_config check_user_settings check_and_set_platforms 
 #[test]
 fn every_key_of_the_reference_is_known() {
     let here = known(&registry());
-    let is_known =
-        |key: &&str| here.contains(*key) || AWAITED.contains(key) || ABSENT.iter().any(|absent| absent.key == *key);
+    let is_known = |key: &&str| here.contains(*key) || ABSENT.iter().any(|absent| absent.key == *key);
     let unknown: Vec<&str> = EVERY.split_whitespace().filter(|key| !is_known(key)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
     assert!(EVERY.split_whitespace().count() >= 85);

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci::layer::{self, Clamp, DiffOptions, Written, write_grafted};
-use sandbox::Root;
+use sandbox::{Cancel, Root};
 use transport::{PendingBlob, Sink};
 
 use crate::graft::Graft;
@@ -62,7 +62,7 @@ pub(crate) fn write_layer<'w>(
         owners: workshop.owners.of_layers(),
         clamp: Some(clamp(request)),
     };
-    let mut tee = Tee::start(sinks);
+    let mut tee = Tee::start(sinks, workshop.cancel);
     let failure = RefCell::new(None);
     let grafts = source.grafts.iter().map(|graft| grafted(graft, workshop.owners, &failure)).collect();
     let written = write_grafted((source.upper.as_fd(), grafts), &lowers, &options, &mut tee);
@@ -107,11 +107,12 @@ struct Tee<'s, 'w> {
     sinks: &'s [&'s Sink<'w>],
     blobs: Vec<PendingBlob<'w>>,
     failure: Option<BuildError>,
+    cancel: &'s Cancel,
 }
 
 impl<'s, 'w> Tee<'s, 'w> {
-    fn start(sinks: &'s [&'s Sink<'w>]) -> Self {
-        Self { sinks, blobs: Vec::new(), failure: None }
+    fn start(sinks: &'s [&'s Sink<'w>], cancel: &'s Cancel) -> Self {
+        Self { sinks, blobs: Vec::new(), failure: None, cancel }
     }
 
     fn open(&mut self) -> io::Result<()> {
@@ -141,6 +142,11 @@ impl<'s, 'w> Tee<'s, 'w> {
 
 impl Write for Tee<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A large layer takes longer than there is between SIGTERM and SIGKILL.
+        if self.cancel.is_set() {
+            self.failure.get_or_insert(BuildError::Cancelled);
+            return Err(io::Error::other("cancelled"));
+        }
         if self.blobs.is_empty() {
             self.open()?;
         }

@@ -28,7 +28,7 @@ use pipeline::record::Recorder;
 use pipeline::{Clock, Outwards, PhaseName, Registry, Run, Task};
 
 use crate::environment::Environment;
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, Status};
 use crate::log::{self, Style};
 use crate::progress::Progress;
 use crate::registries::RegistryArguments;
@@ -286,6 +286,7 @@ pub(crate) fn run_as(
     let place = arguments.store.as_deref();
     let session = session::open(settings.isolation, place, settings.registries.clone(), environment)?;
     session.launch(&lineup);
+    settings.user_threads.are(session.entered.outside().pool());
     let recorder = Recorder::new(recording::beginning(arguments, environment, &configuration, &session)?);
     recorder.change(|record| record.warnings.clone_from(&lineup.warnings));
     let job = Job {
@@ -300,25 +301,30 @@ pub(crate) fn run_as(
     };
     let mut run = Run::new(&configuration.site, &lineup, &recorder, Clock(&clock));
     let mut published = None;
-    let result = job.build(&mut run, &mut published);
+    let result = job.build(&mut run, &mut published).map_err(|failure| stopped(failure, &session));
     if arguments.dry_run {
         return result;
     }
     recorder.change(|record| recording::end(record, result.as_ref().err(), start.elapsed()));
     let write = |path: &std::path::Path, bytes: &[u8]| session.entered.outside().run(|| std::fs::write(path, bytes));
-    let outwards = Outwards {
-        record_path: arguments.record.as_deref(),
-        write: &write,
-        registries: session.transports.registries(),
-    };
     let phase = log::current_phase();
     log::phase(PhaseName::Exit.as_str());
+    let registries = job.last_registries()?;
+    let outwards = Outwards { record_path: arguments.record.as_deref(), write: &write, registries: &registries };
     let left = run.exit(published.as_ref(), outwards).map_err(|error| failure::of_plugin(&error, None));
     if result.is_err() {
         // Where it failed, not where it is told.
         log::phase(&phase);
     }
     finish(&job, result, left, published.as_ref())
+}
+
+/// Whatever fails once everything was told to stop fails of that.
+fn stopped(failure: Failure, session: &session::Session) -> Failure {
+    if !session.cancel.is_set() || failure.status == Status::Cancelled {
+        return failure;
+    }
+    Failure { status: Status::Cancelled, text: format!("cancelled: {}", failure.text), is_drawn: false, help: None }
 }
 
 /// Says how it went. What failed first counts, what failed at the end is said too.

@@ -22,6 +22,23 @@ pub(crate) enum Status {
     Cancelled = 8,
 }
 
+impl Status {
+    /// What it means, in a few words.
+    pub(crate) fn cause(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Bug => "a bug of this program",
+            Self::Usage => "usage or configuration",
+            Self::Source => "the source is wrong",
+            Self::Step => "a RUN step failed",
+            Self::Refused => "a check refused the image; nothing was published",
+            Self::Environment => "this environment cannot do it",
+            Self::Remote => "a remote service failed or denied access",
+            Self::Cancelled => "cancelled or out of time",
+        }
+    }
+}
+
 /// What went wrong, ready to be shown.
 #[derive(Debug)]
 pub(crate) struct Failure {

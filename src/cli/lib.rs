@@ -12,10 +12,12 @@ mod environment;
 mod examine;
 mod failure;
 mod help;
+mod in_cluster;
 mod inputs;
 mod inside_build;
 mod inspect;
 mod koji;
+mod last_words;
 mod log;
 mod migrate;
 mod output;
@@ -109,6 +111,7 @@ pub fn main(registry: &pipeline::Registry) -> ExitCode {
     };
     log::start(arguments.command.style(), arguments.verbose || arguments.is_debug);
     let environment = Environment::read();
+    let termination_log = in_cluster::termination_log(&environment);
     let result = match arguments.command {
         Command::Build(arguments) => build::run(&arguments, &environment, registry),
         Command::InsideBuild(arguments) => inside_build::run(&arguments, &environment, registry),
@@ -123,6 +126,9 @@ pub fn main(registry: &pipeline::Registry) -> ExitCode {
         Ok(()) => ExitCode::from(Status::Done as u8),
         Err(failure) => {
             output::failure(&failure);
+            if let Some(log) = termination_log {
+                in_cluster::terminate(log, &failure);
+            }
             ExitCode::from(failure.status as u8)
         }
     }

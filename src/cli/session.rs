@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) owners: Owners,
     /// How other servers than registries are reached.
     pub(crate) http: http::ClientOptions,
+    /// How registries are reached, by who is not to stop with the rest.
+    pub(crate) registries: Options,
     /// Where the store is, and what was passed over for it.
     pub(crate) notes: Vec<String>,
 }
@@ -64,6 +66,8 @@ pub(crate) fn open(
     let opened = Store::open(directory, &shown, &owners_key(&entered));
     let store = opened.map_err(|error| Failure::of(Status::Environment, &error))?;
     let cancel = Cancel::on_signals().map_err(|error| Failure::of(Status::Environment, &error))?;
+    let mut lasting = registries.clone();
+    lasting.http.cancelled = None;
     // Connections that were made before this knew the flag.
     let flag = registries.http.cancelled.take().unwrap_or_default();
     registries.http.cancelled =
@@ -71,7 +75,7 @@ pub(crate) fn open(
     let http = registries.http.clone();
     let registries = Registries::new(registries).map_err(|error| Failure::of(Status::Usage, &error))?;
     let transports = Transports::new(registries, Arc::new(store), entered.outside().pool());
-    Ok(Session { entered, transports, cancel, owners, notes, http })
+    Ok(Session { entered, transports, cancel, owners, notes, http, registries: lasting })
 }
 
 /// Places for the store, best first.

@@ -173,6 +173,10 @@ pub enum Fact {
     ParentBuilds(ParentBuilds),
     /// The composes of the build, and the repositories they are.
     Composes(Composes),
+    /// The number of the build in Koji.
+    KojiBuild(u64),
+    /// The number of the task in Koji that made the base filesystem.
+    FilesystemTask(u64),
     /// What a program of the site's found out, under a name that starts with `x-`.
     External {
         /// The name.
@@ -228,6 +232,8 @@ impl Fact {
             Self::ParentBuilds(_) => "parent builds",
             Self::Composes(_) => "composes",
             Self::External { name, .. } => name,
+            Self::KojiBuild(_) => "koji-build",
+            Self::FilesystemTask(_) => "filesystem-task",
         }
     }
 }
@@ -362,6 +368,18 @@ impl Facts {
                 |fact| if let Fact::External { name, value } = fact { Some((name.as_str(), value)) } else { None },
             )
             .collect()
+    }
+
+    /// The number of the build in Koji, once it is there.
+    #[must_use]
+    pub fn koji_build(&self) -> Option<u64> {
+        self.find(|fact| if let Fact::KojiBuild(id) = fact { Some(*id) } else { None })
+    }
+
+    /// The task in Koji that made the base filesystem, if one did.
+    #[must_use]
+    pub fn filesystem_task(&self) -> Option<u64> {
+        self.find(|fact| if let Fact::FilesystemTask(id) = fact { Some(*id) } else { None })
     }
 
     fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {

@@ -44,6 +44,8 @@ pub struct Wanted {
     pub odcs: Option<Arc<koji::odcs::ComposeService>>,
     /// Whether nothing is built, so that nothing may be asked for that stays.
     pub is_dry_run: bool,
+    /// The API of the cluster, where there is one.
+    pub cluster: Option<Arc<cluster::Client>>,
 }
 
 /// What a plugin is made of.

@@ -196,6 +196,9 @@ pub struct PluginRun {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// When it began, in milliseconds after the build did.
+    #[serde(default)]
+    pub began: u64,
 }
 
 /// A change a plugin made.

@@ -291,6 +291,7 @@ impl<'a> Run<'a> {
             phase: P::NAME.as_str().to_owned(),
             milliseconds,
             error: answer.as_ref().err().map(ToString::to_string),
+            began: crate::record::milliseconds(began),
         };
         self.recorder.change(|record| record.plugins.push(run));
         match answer {

@@ -15,6 +15,7 @@ mod koji;
 mod nearest;
 mod network;
 mod odcs;
+mod openshift;
 mod outline;
 mod plugins;
 mod policy;
@@ -37,6 +38,7 @@ pub use inputs::{HideFiles, LookasideSite, RecordSite, RepoSource};
 pub use koji::{KojiAuth, KojiSite};
 pub use network::{AllowedHost, HostLogin, Mode, NetworkSite};
 pub use odcs::{OdcsAuth, OdcsSite, SigningIntent};
+pub use openshift::OpenshiftSite;
 pub use outline::{Key, outline};
 pub use plugins::{PluginRequest, Plugins};
 pub use policy::{ExpiredKeyPolicy, Keys, Policy, SignaturePolicy};
@@ -123,6 +125,8 @@ pub struct Site {
     pub koji: Option<KojiSite>,
     /// Where repositories are composed.
     pub odcs: Option<OdcsSite>,
+    /// The API of the cluster.
+    pub openshift: Option<OpenshiftSite>,
 }
 
 impl Default for Site {
@@ -161,6 +165,7 @@ impl Default for Site {
             remote_sources: None,
             koji: None,
             odcs: None,
+            openshift: None,
         }
     }
 }

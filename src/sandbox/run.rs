@@ -23,8 +23,9 @@ use crate::prepared::Prepared;
 use crate::root::Root;
 use crate::step::{Exit, Network, Step, Stream};
 
-/// How long a step has between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a step has between SIGTERM and SIGKILL. What it does then is thrown away, and a pod has thirty seconds for
+/// everything.
+const GRACE: Duration = Duration::from_secs(2);
 /// Bytes read at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
 

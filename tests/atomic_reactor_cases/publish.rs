@@ -42,7 +42,7 @@ pub(super) fn labels(input: &Value, context: &Value) -> Outcome {
 /// A time of the cases, which is in UTC, in seconds since 1970.
 fn seconds(text: &str) -> u64 {
     let numbers: Vec<u64> = text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let length = |year, month| match month {
         2 => 28 + u64::from(is_leap(year)),
         4 | 6 | 9 | 11 => 30,
@@ -66,7 +66,7 @@ pub(super) fn zoned(dockerfile: &Value) -> Value {
     match dockerfile {
         Value::String(text) => zoned(text).into(),
         Value::Array(lines) => lines.iter().map(|line| zoned(line.as_str().unwrap())).collect(),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => dockerfile.clone(),
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking and skips aloud"
 )]
 
+mod cancelled;
 mod contexts;
 mod deploy;
 mod distgit_files;

@@ -3,6 +3,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod builder;
+pub(crate) mod cluster;
 pub(crate) mod distro;
 pub(crate) mod git;
 pub(crate) mod image;

@@ -75,6 +75,15 @@ impl Job<'_> {
         self.execute(run, &prepared, (gateway.as_ref(), http), published)
     }
 
+    /// The ways to registries of the exit phase, which goes on when everything else was told to stop.
+    pub(super) fn last_registries(&self) -> Result<registry::Registries, Failure> {
+        let last_words = &self.settings.last_words;
+        last_words.begin(&self.session.cancel).map_err(|error| Failure::of(Status::Environment, &error))?;
+        let mut options = self.session.registries.clone();
+        options.http.cancelled = Some(last_words.flag());
+        registry::Registries::new(options).map_err(|error| Failure::of(Status::Usage, &error))
+    }
+
     /// Steps that need isolation have it, or nothing is fetched.
     fn check_isolation(&self, prepared: &Prepared) -> Result<(), Failure> {
         let plan = ::build::plan(&prepared.request);

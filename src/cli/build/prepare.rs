@@ -22,8 +22,10 @@ use super::fetch::{Fetched, Time};
 use super::{Arguments, FormatName, NetworkName, config_options, mounts, outputs};
 use crate::environment::Environment;
 use crate::failure::{Failure, Status};
+use crate::in_cluster::{self, UserThreads};
 use crate::inputs;
 use crate::koji;
+use crate::last_words::LastWords;
 use crate::registries;
 use crate::site::Configuration;
 
@@ -42,6 +44,10 @@ pub(super) struct Settings {
     pub(super) steps: StepOptions,
     /// What a user should know of how options were taken.
     pub(super) notes: Vec<String>,
+    /// What is left for the end once everything is told to stop.
+    pub(super) last_words: LastWords,
+    /// Who reads the user's files.
+    pub(super) user_threads: UserThreads,
 }
 
 impl Settings {
@@ -70,6 +76,8 @@ impl Settings {
         let mut registries = registries::options(&arguments.registry, environment, &configuration.site)?;
         // Connections that are made before the sandbox is entered end with the rest when everything is to stop.
         registries.http.cancelled = Some(Arc::default());
+        let (last_words, user_threads) = (LastWords::default(), UserThreads::default());
+        let around = in_cluster::surroundings(environment, &user_threads);
         let wanted = Wanted {
             has_keys: keys.is_some(),
             names: outputs::names(arguments)?,
@@ -78,6 +86,7 @@ impl Settings {
             hub: koji::hub(site, &registries.http)?,
             odcs: koji::compose_service(site, &registries.http)?,
             is_dry_run: arguments.dry_run,
+            cluster: in_cluster::client(site, &around, &registries.http, &last_words)?,
             ..Wanted::default()
         };
         Ok(Self {
@@ -91,6 +100,8 @@ impl Settings {
             source_policy: arguments.sources.source_policy()?,
             steps: arguments.steps.options(network)?,
             notes,
+            last_words,
+            user_threads,
         })
     }
 }
