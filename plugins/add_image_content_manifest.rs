@@ -52,7 +52,8 @@ impl Plugin<PreBuild> for AddImageContentManifest {
             }
         };
         let usual = view.site.platform(&view.request.platform.architecture);
-        let mut all = text.map(|text| content_sets::parse(&text)).transpose()?.unwrap_or_default();
+        // What OSBS would not accept of it is check_user_settings' to say.
+        let (mut all, _) = text.map(|text| content_sets::read(&text)).transpose()?.unwrap_or_default();
         let sets = all.remove(self.platform.as_deref().unwrap_or(usual)).unwrap_or_default();
         let base = view.parent_config().map_or(0, |config| config.rootfs.diff_ids.len());
         let content = decide(&sets, layer(base, view.plan, view.request.layering));

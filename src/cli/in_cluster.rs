@@ -95,7 +95,11 @@ pub(crate) fn client(
         cancelled: Some(last_words.flag()),
         ..http.clone()
     };
-    match Client::open(&access, around, options) {
+    let mut around = around.clone();
+    if let Some(path) = site.openshift.as_ref().and_then(|openshift| openshift.token_path.clone()) {
+        around.token_path = Some(path);
+    }
+    match Client::open(&access, &around, options) {
         Ok(client) => Ok(client.map(Arc::new)),
         Err(error) if site.openshift.is_some() => Err(Failure::of(Status::Usage, &error)),
         // The build may have no use for it; who has one finds no client.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::absent::{Absent, Said};
 use crate::external::{self, External, Launch, Offered};
 use crate::site::{PluginRequest, Site};
-use crate::{Class, Exit, Phase, PluginError, PostBuild, PreBuild, Publish, Source, Task};
+use crate::{Class, Exit, Phase, PhaseName, PluginError, PostBuild, PreBuild, Publish, Source, Task};
 
 /// Something that looks at a build in one phase and answers what should change.
 pub trait Plugin<P: Phase>: Debug + Send + Sync {
@@ -303,7 +303,7 @@ impl Choice<'_> {
             let before = known.get(..position).unwrap_or_default();
             let place = selected.iter().rposition(|one| before.iter().any(|known| known.key == &*one.key));
             let one = Selected { key: registered.key.into(), is_allowed_to_fail: false, plugin };
-            selected.insert(place.map_or(0, |place| place + 1), one);
+            selected.insert(place.map_or_else(|| first_place(known, &selected), |place| place + 1), one);
         }
         Ok(selected)
     }
@@ -327,6 +327,12 @@ impl Choice<'_> {
         selected.push(Selected { key: program.key.as_str().into(), is_allowed_to_fail, plugin });
         true
     }
+}
+
+/// Where a plugin goes that none comes before: in front, but nothing is published before the site's programs agreed.
+fn first_place<P: Phase>(known: &[Registered<P>], selected: &[Selected<P>]) -> usize {
+    let is_program = |one: &&Selected<P>| !known.iter().any(|registered| registered.key == &*one.key);
+    if P::NAME == PhaseName::Publish { selected.iter().take_while(is_program).count() } else { 0 }
 }
 
 fn of(key: &str, error: PluginError) -> PluginError {

@@ -230,6 +230,7 @@ fn read(base: &Path, bytes: &[u8], notes: &mut Vec<Note>) -> Result<Site, Fault>
     reactor::read(&mut top, &mut site, notes)?;
     read_ours(&mut top, &mut site, base)?;
     site.koji = top.read("koji", |item| KojiSite::read(item, base, notes))?;
+    site.openshift = top.read("openshift", |item| OpenshiftSite::read(item, base, notes))?;
     site.odcs = top.read("odcs", |item| OdcsSite::read(item, base, notes))?;
     site.plugins = Plugins::read(&mut top, base, notes)?;
     reactor::note_rest(&mut top, notes);

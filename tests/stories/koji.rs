@@ -135,7 +135,7 @@ fn a_reservation_of_a_build_that_is_told_to_stop_is_given_back() {
     scratch.write("password", "secret\n");
     let site = scratch.write("site.yaml", site);
     let base = format!("base=oci:{}:42", scratch.copy(&testdata("base/oci"), "base"));
-    let labels = "LABEL com.redhat.component=hello-container version=1.0\n";
+    let labels = "LABEL com.redhat.component=hello-container name=hello version=1.0\n";
     let context = scratch.context("context", &format!("FROM base\n{labels}RUN echo now; sleep 60\n"));
     let output = format!("oci:{}:1", scratch.at("image"));
     let options = ["build", "--config", site.to_str().unwrap(), "--build-context", &base, "-o", &output, &context];

@@ -35,3 +35,4 @@ mod stages;
 mod steps;
 mod support;
 mod webd;
+mod whole;

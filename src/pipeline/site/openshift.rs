@@ -1,5 +1,7 @@
 //! The API of the cluster (`openshift`): where it is, and whether it is spoken to with a token.
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
 use super::error::{Fault, Note};
@@ -18,18 +20,20 @@ pub struct OpenshiftSite {
     pub insecure: bool,
     /// Whether the service account's token is sent (`auth.enable`).
     pub sends_token: bool,
+    /// The file with the token, in place of the service account's (`auth.token_path`).
+    pub token_path: Option<PathBuf>,
     /// The namespace of builds whose object names none.
     pub namespace: Option<String>,
 }
 
 impl OpenshiftSite {
-    pub(super) fn read(item: &Item<'_>, notes: &mut Vec<Note>) -> Result<Self, Fault> {
+    pub(super) fn read(item: &Item<'_>, base: &Path, notes: &mut Vec<Note>) -> Result<Self, Fault> {
         let mut fields = item.fields()?;
         let url = scalar::url(&fields.need("url")?)?;
         let insecure = fields.read("insecure", Item::boolean)?.unwrap_or(false);
-        let sends_token = match fields.take("auth") {
-            None => true,
-            Some(auth) => read_auth(&auth, notes)?,
+        let (sends_token, token_path) = match fields.take("auth") {
+            None => (true, None),
+            Some(auth) => read_auth(&auth, base, notes)?,
         };
         let namespace = fields.read("namespace", namespace)?;
         let line = fields.line_of("build_json_dir");
@@ -38,13 +42,14 @@ impl OpenshiftSite {
             notes.push(Note { line, key: "openshift.build_json_dir".to_owned(), text });
         }
         fields.note_rest(notes);
-        Ok(Self { url, insecure, sends_token, namespace })
+        Ok(Self { url, insecure, sends_token, token_path, namespace })
     }
 }
 
-fn read_auth(item: &Item<'_>, notes: &mut Vec<Note>) -> Result<bool, Fault> {
+fn read_auth(item: &Item<'_>, base: &Path, notes: &mut Vec<Note>) -> Result<(bool, Option<PathBuf>), Fault> {
     let mut auth = item.fields()?;
     let sends_token = auth.read("enable", Item::boolean)?.unwrap_or(true);
+    let token_path = auth.read("token_path", |item| scalar::path(item, base))?;
     for key in LOGINS {
         let line = auth.line_of(key);
         if auth.read(key, |item| item.text().map(drop))?.is_some() {
@@ -53,7 +58,7 @@ fn read_auth(item: &Item<'_>, notes: &mut Vec<Note>) -> Result<bool, Fault> {
         }
     }
     auth.note_rest(notes);
-    Ok(sends_token)
+    Ok((sends_token, token_path))
 }
 
 /// As Kubernetes has it (RFC 1123, a label).
@@ -69,8 +74,6 @@ fn namespace(item: &Item<'_>) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::Site;
     use super::*;
 
@@ -86,7 +89,7 @@ mod tests {
             krb_keytab_path: FILE:/k\n";
         let (site, notes) = parse(text).unwrap();
         let url = "https://api.example:6443".to_owned();
-        let expected = OpenshiftSite { url, insecure: false, sends_token: true, namespace: None };
+        let expected = OpenshiftSite { url, insecure: false, sends_token: true, token_path: None, namespace: None };
         assert_eq!(site, Some(expected.clone()));
         let why = "not used: the token of the pod's service account is what is sent";
         let expected_notes =
@@ -97,6 +100,12 @@ mod tests {
         let namespace = Some("osbs".to_owned());
         let expected = OpenshiftSite { insecure: true, sends_token: false, namespace, ..expected };
         assert_eq!(parse(text), Ok((Some(expected), Vec::new())));
+    }
+
+    #[test]
+    fn the_token_may_be_in_another_file() {
+        let (site, _) = parse("openshift: {url: 'https://a', auth: {token_path: /run/token}}\n").unwrap();
+        assert_eq!(site.unwrap().token_path, Some("/run/token".into()));
     }
 
     #[test]

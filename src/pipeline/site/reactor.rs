@@ -8,7 +8,6 @@ use super::Site;
 use super::error::{Fault, Note};
 use super::fields::{Fields, Item};
 use super::inputs::HideFiles;
-use super::openshift::OpenshiftSite;
 use super::scalar::{self, ProxyUrl};
 
 const NO_HOSTS: &str = "not used: builds run where this program runs";
@@ -66,7 +65,6 @@ pub(super) fn read(top: &mut Fields<'_>, site: &mut Site, notes: &mut Vec<Note>)
     site.allowed_build_targets = top.read("allowed_build_targets", texts)?.unwrap_or_default();
     site.image_size_limit = read_size_limit(top, notes)?;
     site.group_manifests = top.read("group_manifests", Item::boolean)?;
-    site.openshift = top.read("openshift", |item| OpenshiftSite::read(item, notes))?;
     for (key, value) in [
         ("skip_koji_check_for_base_image", &mut site.skip_koji_check_for_base_image),
         ("deep_manifest_list_inspection", &mut site.deep_manifest_list_inspection),

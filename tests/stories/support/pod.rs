@@ -31,6 +31,16 @@ impl Pod {
     /// One run in the pod. `scratch` is readable and writable there at the same path, and its `out` folder by anyone;
     /// the store is the pod's own business unless an argument names it.
     pub(crate) fn stratum<S: AsRef<str>>(&self, scratch: &Scratch, arguments: &[S]) -> Stratum {
+        self.stratum_with(scratch, &[], arguments)
+    }
+
+    /// The same with these variables in the pod.
+    pub(crate) fn stratum_with<S: AsRef<str>>(
+        &self,
+        scratch: &Scratch,
+        environment: &[(&str, String)],
+        arguments: &[S],
+    ) -> Stratum {
         let binary = scratch.path().join("stratum");
         if !binary.exists() {
             fs::copy(env!("CARGO_BIN_EXE_stratum"), &binary).unwrap();
@@ -39,7 +49,11 @@ impl Pod {
         let out = scratch.folder("out");
         fs::set_permissions(out, fs::Permissions::from_mode(0o1777)).unwrap();
         let mut command = Command::new(&self.harness);
-        command.arg("-w").arg(scratch.path()).arg(&self.profile).arg("--").arg(binary);
+        command.arg("-w").arg(scratch.path());
+        for (name, value) in environment {
+            command.arg("-e").arg(format!("{name}={value}"));
+        }
+        command.arg(&self.profile).arg("--").arg(binary);
         command.args(arguments.iter().map(AsRef::as_ref)).current_dir(scratch.path()).env_clear();
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
         Stratum::from_command(command)

@@ -1,0 +1,170 @@
+//! The whole of it: a build pod of OpenShift beside a registry, a dist-git repository and the cluster's API. Image,
+//! annotations and record agree, whatever pod it is.
+
+use std::os::unix::fs::lchown;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::binary::Stratum;
+use crate::support::cluster::{Cluster, TOKEN};
+use crate::support::git;
+use crate::support::pod::Pod;
+use crate::support::registry::Registry;
+use crate::support::scratch::Scratch;
+use crate::support::{shared, testdata};
+
+const IMAGE: &str = "jane/hello:f42-candidate-12345-20260102030405";
+const NAMESPACE: &str = "osbs";
+const NAME: &str = "hello-7";
+
+/// What a build is made with.
+struct Site {
+    scratch: Scratch,
+    registry: Registry,
+    cluster: Cluster,
+    /// The repository and the commit.
+    source: (String, String),
+    build: Value,
+}
+
+impl Site {
+    /// Skips aloud without a registry, git or the description of the API.
+    fn new(dockerfile: &str) -> Option<Self> {
+        let scratch = Scratch::new();
+        let registry = Registry::start()?;
+        let openapi = shared("schemas/k8s/openshift-build-v1.openapi.json")?;
+        let cluster = Cluster::start(Some(&openapi));
+        registry.push(testdata("base/oci"), "42", "base", "42");
+        scratch.write("hello/Dockerfile", dockerfile.replace("REGISTRY", &registry.address()));
+        scratch.write("hello/help.md", "# hello\n\nsays hello\n");
+        let source = git::commit(&scratch, "hello")?;
+        let spec = json!({
+            "source": {"type": "Git", "git": {"uri": source.0, "ref": source.1}},
+            "strategy": {"type": "Custom", "customStrategy": {"from": {"kind": "DockerImage", "name": "buildroot"}}},
+            "output": {"to": {"kind": "DockerImage", "name": registry.reference(IMAGE)}},
+        });
+        let build = cluster.add_build(NAMESPACE, NAME, spec);
+        scratch.write("token", TOKEN);
+        Some(Self { scratch, registry, cluster, source, build })
+    }
+
+    fn configuration(&self) -> String {
+        let (registry, cluster) = (self.registry.address(), self.cluster.url());
+        let keys = self.scratch.copy(&testdata("base/keys"), "keys");
+        let (token, record) = (self.scratch.at("token"), self.scratch.at("out/record.json"));
+        format!(
+            "version: 1\nregistry: {{url: 'http://{registry}/v2', insecure: true}}\n\
+             source_registry: {{url: '{registry}', insecure: true}}\nimage_labels: {{vendor: Tundra}}\n\
+             openshift: {{url: '{cluster}', auth: {{enable: true, token_path: '{token}'}}}}\n\
+             keys: {{directories: ['{keys}']}}\nrecord: {{path: '{record}'}}\n"
+        )
+    }
+
+    /// The entry point in a pod, as OpenShift and OSBS start it.
+    fn entry(&self, pod: &Pod) -> Stratum {
+        let (uri, commit) = &self.source;
+        let params =
+            json!({"git_uri": uri, "git_ref": commit, "user": "jane", "component": "hello", "image_tag": IMAGE});
+        let environment = [
+            ("BUILD", self.build.to_string()),
+            ("SOURCE_URI", uri.clone()),
+            ("SOURCE_REF", commit.clone()),
+            ("OUTPUT_IMAGE", IMAGE.to_owned()),
+            ("OUTPUT_REGISTRY", self.registry.address()),
+            ("USER_PARAMS", params.to_string()),
+            ("REACTOR_CONFIG", self.configuration()),
+            ("STRATUM_TERMINATION_LOG", self.scratch.at("out/termination")),
+        ];
+        let arguments = ["inside-build", "--store", &self.scratch.at("out/store")];
+        pod.stratum_with(&self.scratch, &environment, &arguments)
+    }
+
+    fn record(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.scratch.path().join("out/record.json")).unwrap()).unwrap()
+    }
+
+    fn annotation(&self, key: &str) -> Value {
+        let all = self.cluster.annotations(NAMESPACE, NAME);
+        let text = all.get(key).unwrap_or_else(|| panic!("no annotation {key} in {all:?}"));
+        serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into())
+    }
+}
+
+const DOCKERFILE: &str = "FROM REGISTRY/base:42\n\
+    LABEL com.redhat.component=hello-container name=tests/hello version=1.0 release=1\n\
+    RUN echo hello > /greeting\nUSER 1001\n";
+
+/// Gives a tree to a user: git reads no repository of somebody else.
+fn give(path: &Path, user: u32) {
+    lchown(path, Some(user), Some(user)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
+        std::fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path(), user));
+    }
+}
+
+/// Builds in a pod of this kind, whose user this is; the digest of the image.
+fn built_in(profile: &str, user: u32) -> Option<String> {
+    let pod = Pod::new(profile)?;
+    let site = Site::new(DOCKERFILE)?;
+    give(&site.scratch.path().join("hello"), user);
+    let outcome = site.entry(&pod).run().expect(0);
+    let digest = outcome.digest();
+    for tag in ["1.0-1", "1.0", "latest"] {
+        let image = site.registry.image("tests/hello", tag);
+        assert_eq!(image.digest, digest, "{profile}: {tag}");
+        assert_eq!(image.config["config"]["Labels"]["vendor"], "Tundra");
+        assert_eq!(image.config["config"]["User"], "1001");
+    }
+    let record = site.record();
+    assert_eq!((&record["result"]["status"], &record["image"]["manifest"]), (&json!("succeeded"), &json!(digest)));
+    assert_eq!(site.annotation("commit_id"), json!(site.source.1));
+    let digests = site.annotation("digests");
+    assert!(digests.as_array().unwrap().iter().all(|one| one["digest"] == json!(digest)), "{digests}");
+    let names = site.annotation("repositories");
+    let published: Vec<&str> =
+        record["outputs"].as_array().unwrap().iter().filter_map(|one| one["location"].as_str()).collect();
+    for kind in ["unique", "primary", "floating"] {
+        for name in names[kind].as_array().unwrap() {
+            let name = name.as_str().unwrap();
+            assert!(published.iter().any(|one| one.ends_with(name)), "{profile}: {name} is not in {published:?}");
+        }
+        assert!(!names[kind].as_array().unwrap().is_empty(), "{profile}: no {kind} names in {names}");
+    }
+    assert_eq!(site.annotation("plugins-metadata")["errors"], json!({}), "{profile}");
+    assert_eq!(site.cluster.complaints(), Vec::<String>::new(), "{profile}");
+    Some(digest)
+}
+
+#[test]
+fn image_annotations_and_record_agree_in_every_pod() {
+    let pods = [("custom-privileged", 0), ("custom-unprivileged", 0), ("anyuid", 0), ("nested-container", 1000)];
+    for (profile, user) in pods {
+        if built_in(profile, user).is_none() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_in_the_annotations_and_in_the_pods_last_message() {
+    let Some(pod) = Pod::new("anyuid") else { return };
+    let Some(site) = Site::new(&DOCKERFILE.replace("echo hello > /greeting", "echo it broke; exit 3")) else { return };
+    site.entry(&pod).run().expect(4).says("it broke");
+    assert!(site.annotation("plugins-metadata")["errors"].to_string().contains("status 3"));
+    assert_eq!(site.annotation("repositories")["primary"], json!([]));
+    let said = std::fs::read_to_string(site.scratch.path().join("out/termination")).unwrap();
+    assert!(said.contains("Dockerfile:3") && said.contains("status 3"), "{said}");
+    assert!(site.registry.tags("tests/hello").is_empty());
+    assert_eq!(site.cluster.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_service_account_without_rights_is_told_which_and_the_image_stays() {
+    let Some(pod) = Pod::new("custom-unprivileged") else { return };
+    let Some(site) = Site::new(DOCKERFILE) else { return };
+    site.cluster.refuse("PATCH", "/builds/", 403, 9);
+    let outcome = site.entry(&pod).run().expect(7);
+    outcome.says("patch").says("builds").says("build.openshift.io");
+    assert_eq!(site.registry.tags("tests/hello"), ["1.0", "1.0-1", IMAGE.rsplit(':').next().unwrap(), "latest"]);
+}
