@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use build::{ConfigOptions, Context, LayerTimes, Layering, Mtime, Pull, Request, StepInputs, StepNetwork, StepOptions};
+use build::Request;
 use dockerfile::Base;
-use oci::layer::CompressOptions;
-use oci::manifest::{Compression, Format};
 use oci::{ImageConfig, Platform};
 use pipeline::site::Site;
 use pipeline::{PluginError, Tags};
@@ -42,7 +40,7 @@ pub fn with_labels(
 /// # Errors
 /// [`pipeline::Class::Source`] for what is no Dockerfile.
 pub fn labels(text: &str, labels: &Texts, variables: &Texts) -> Result<(Texts, Texts), PluginError> {
-    let request = request(text)?;
+    let request = Request::of(parse(text)?, Platform::host());
     let plan = build::plan(&request)?;
     let preview = |labels: &Texts| {
         let parent = |_| {
@@ -59,41 +57,6 @@ pub fn labels(text: &str, labels: &Texts, variables: &Texts) -> Result<(Texts, T
     let root = plan.needed.iter().find(|stage| Some(stage.index) == plan.root_stage());
     let has_parent = root.is_some_and(|root| !by_koji(&root.base));
     Ok((if has_parent { labels.clone() } else { Texts::new() }, written))
-}
-
-fn request(text: &str) -> Result<Request, PluginError> {
-    Ok(Request {
-        dockerfile: parse(text)?,
-        context: Context::Absent,
-        context_mtime: Mtime::Kept,
-        contexts: BTreeMap::new(),
-        build_args: BTreeMap::new(),
-        target: None,
-        platform: Platform::host(),
-        labels: Vec::new(),
-        annotations: Vec::new(),
-        repositories: Vec::new(),
-        added: Vec::new(),
-        network: StepNetwork::None,
-        limits: Vec::new(),
-        step_timeout: None,
-        run_env: Vec::new(),
-        resolv_conf: Vec::new(),
-        hosts: Vec::new(),
-        format: Format::Oci,
-        layering: Layering::OneNew,
-        compression: CompressOptions { compression: Compression::None, level: None, threads: 1 },
-        epoch: 0,
-        hashes_context: false,
-        started: 0,
-        step_inputs: StepInputs::default(),
-        pull: Pull::default(),
-        source_policy: None,
-        config: ConfigOptions::default(),
-        layer_times: LayerTimes::default(),
-        steps: StepOptions::default(),
-        builds_unused_stages: false,
-    })
 }
 
 /// The names of an image with these labels, as tag_from_config makes them for what a build system demands; `args` are the
