@@ -10,6 +10,7 @@ mod fetch;
 mod foreign;
 mod id_files;
 mod job;
+mod last_base;
 mod log_options;
 mod mounts;
 mod outputs;
@@ -37,6 +38,7 @@ use crate::{output, session, summary};
 use config_options::ConfigArguments;
 use foreign::ForeignArguments;
 use job::Job;
+pub(crate) use last_base::LastBase;
 use log_options::LogArguments;
 use prepare::Settings;
 use source_options::SourceArguments;
@@ -185,11 +187,6 @@ impl Arguments {
         self.registry.secrets = paths;
     }
 
-    /// The image that stands in the place of the last FROM.
-    pub(crate) fn set_last_base(&mut self, image: Option<String>) {
-        self.sources.last_from = image;
-    }
-
     /// How progress is shown.
     pub(crate) fn style(&self) -> Style {
         if self.log.quiet { Style::Quiet } else { self.progress }
@@ -252,7 +249,7 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
         return checking::alone(arguments, environment);
     }
     let configuration = site::read(arguments.config.as_deref())?;
-    run_as(arguments, environment, registry, Demand { configuration, task: Task::default() })
+    run_as(arguments, environment, registry, Demand { configuration, task: Task::default(), base: LastBase::default() })
 }
 
 /// What a build system hands in beside a command line.
@@ -262,6 +259,8 @@ pub(crate) struct Demand {
     pub(crate) configuration: Configuration,
     /// What is demanded of this build.
     pub(crate) task: Task,
+    /// What it is built on.
+    pub(crate) base: LastBase,
 }
 
 /// Builds what `arguments` say for a build system.
@@ -269,7 +268,7 @@ pub(crate) fn run_as(
     arguments: &Arguments,
     environment: &Environment,
     registry: &Registry,
-    Demand { configuration, task }: Demand,
+    Demand { configuration, task, base }: Demand,
 ) -> Result<(), Failure> {
     let start = Instant::now();
     let clock = || start.elapsed();
@@ -297,6 +296,7 @@ pub(crate) fn run_as(
         session: &session,
         recorder: &recorder,
         progress: &Progress::new(arguments.style(), start),
+        base: &base,
         start,
     };
     let mut run = Run::new(&configuration.site, &lineup, &recorder, Clock(&clock));

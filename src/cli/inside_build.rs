@@ -112,10 +112,9 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
         given.notes.iter().chain(&files.notes).chain(&line.notes).for_each(|note| output::note(note));
     }
     build.add_credentials(files.credentials);
-    build.set_last_base(given.strategy.base.clone());
     let login = SourceLogin { secret: files.source_secret, proxies: given.strategy.git_proxies.clone() };
     let environment = environment.clone().with_source_login(login);
-    build::run_as(&build, &environment, registry, Demand { configuration, task })
+    build::run_as(&build, &environment, registry, Demand { configuration, task, base: given.strategy.base.clone() })
 }
 
 /// Reads the input, with what is to be substituted.

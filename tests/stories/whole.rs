@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::lchown;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -46,12 +47,13 @@ impl Site {
         });
         let build = cluster.add_build(NAMESPACE, NAME, spec);
         scratch.write("token", TOKEN);
+        scratch.copy(&testdata("base/keys"), "keys");
         Some(Self { scratch, registry, cluster, source, build })
     }
 
     fn configuration(&self) -> String {
         let (registry, cluster) = (self.registry.address(), self.cluster.url());
-        let keys = self.scratch.copy(&testdata("base/keys"), "keys");
+        let keys = self.scratch.at("keys");
         let (token, record) = (self.scratch.at("token"), self.scratch.at("out/record.json"));
         format!(
             "version: 1\nregistry: {{url: 'http://{registry}/v2', insecure: true}}\n\
@@ -61,12 +63,12 @@ impl Site {
         )
     }
 
-    /// The entry point in a pod, as OpenShift and OSBS start it.
-    fn entry(&self, pod: &Pod) -> Stratum {
+    /// What OpenShift and OSBS put into the environment.
+    fn environment(&self) -> Vec<(&'static str, String)> {
         let (uri, commit) = &self.source;
         let params =
             json!({"git_uri": uri, "git_ref": commit, "user": "jane", "component": "hello", "image_tag": IMAGE});
-        let environment = [
+        vec![
             ("BUILD", self.build.to_string()),
             ("SOURCE_URI", uri.clone()),
             ("SOURCE_REF", commit.clone()),
@@ -75,9 +77,20 @@ impl Site {
             ("USER_PARAMS", params.to_string()),
             ("REACTOR_CONFIG", self.configuration()),
             ("STRATUM_TERMINATION_LOG", self.scratch.at("out/termination")),
-        ];
+        ]
+    }
+
+    /// The entry point in a pod.
+    fn entry(&self, pod: &Pod) -> Stratum {
         let arguments = ["inside-build", "--store", &self.scratch.at("out/store")];
-        pod.stratum_with(&self.scratch, &environment, &arguments)
+        pod.stratum_with(&self.scratch, &self.environment(), &arguments)
+    }
+
+    /// The entry point on this machine.
+    fn entry_here(&self) -> Stratum {
+        self.scratch.folder("out");
+        let command = self.scratch.stratum(&["inside-build"]);
+        self.environment().iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 
     fn record(&self) -> Value {
@@ -167,4 +180,38 @@ fn a_service_account_without_rights_is_told_which_and_the_image_stays() {
     let outcome = site.entry(&pod).run().expect(7);
     outcome.says("patch").says("builds").says("build.openshift.io");
     assert_eq!(site.registry.tags("tests/hello"), ["1.0", "1.0-1", IMAGE.rsplit(':').next().unwrap(), "latest"]);
+}
+
+#[test]
+fn a_build_that_is_cancelled_says_so_within_ten_seconds() {
+    let dockerfile = DOCKERFILE.replace("echo hello > /greeting", "trap '' TERM; echo now; sleep 100");
+    let Some(site) = Site::new(&dockerfile) else { return };
+    let mut running = site.entry_here().start();
+    running.until("| now").signal("TERM");
+    let began = Instant::now();
+    running.wait().expect(8);
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    assert!(site.annotation("plugins-metadata")["errors"].to_string().contains("cancelled"));
+    assert_eq!(site.record()["result"]["status"], "cancelled");
+    let said = std::fs::read_to_string(site.scratch.path().join("out/termination")).unwrap();
+    assert!(said.contains("cancelled"), "{said}");
+    assert_eq!(site.cluster.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn an_image_stream_tag_is_asked_of_the_cluster() {
+    let Some(mut site) = Site::new(&DOCKERFILE.replace("REGISTRY/base:42", "REGISTRY/nosuch:1")) else { return };
+    let image = site.registry.image("base", "42").digest;
+    let reference = format!("{}/base@{image}", site.registry.address());
+    let tag = json!({
+        "kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "base:42"},
+        "image": {"metadata": {"name": image}, "dockerImageReference": reference},
+    });
+    site.cluster.put("/apis/image.openshift.io/v1/namespaces/osbs/imagestreamtags/base:42", tag);
+    site.build["spec"]["strategy"] = json!({"dockerStrategy": {"from": {"kind": "ImageStreamTag", "name": "base:42"}}});
+    let digest = site.entry_here().run().expect(0).digest();
+    assert_eq!(site.registry.image("tests/hello", "1.0-1").digest, digest);
+    assert!(site.record()["bases"][0]["location"].as_str().unwrap().contains(&image), "{}", site.record()["bases"]);
+    site.build["spec"]["strategy"]["dockerStrategy"]["from"]["name"] = json!("gone:1");
+    site.entry_here().run().expect(7).says("ImageStreamTag gone:1");
 }

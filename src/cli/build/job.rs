@@ -18,7 +18,7 @@ use super::fetch::{self, Fetched};
 use super::outputs::Outputs;
 use super::prepare::{self, Prepared, Settings};
 use super::publishing::Publishing;
-use super::{Arguments, checking, containerfile, dry_run, outputs, recording, trees};
+use super::{Arguments, LastBase, checking, containerfile, dry_run, outputs, recording, trees};
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::progress::Progress;
@@ -35,6 +35,7 @@ pub(super) struct Job<'a> {
     pub(super) session: &'a Session,
     pub(super) recorder: &'a Recorder,
     pub(super) progress: &'a Progress,
+    pub(super) base: &'a LastBase,
     pub(super) start: Instant,
 }
 
@@ -65,7 +66,8 @@ impl Job<'_> {
         let completed = outside.run(|| run.source(&fetched.fact, place, http));
         completed.map_err(|error| failure::of_plugin(&error, None))?;
         let settings = (self.settings, &self.configuration.site);
-        let prepared = outside.run(|| prepare::read(self.arguments, settings, fetched, bring));
+        let last_base = self.base.image(self.settings.wanted.cluster.as_deref())?;
+        let prepared = outside.run(|| prepare::read(self.arguments, settings, fetched, bring, last_base.as_deref()));
         let mut prepared = prepared?;
         prepared.request.read_through(&outside.pool());
         self.recorder.change(|record| recording::source(record, fetched, &prepared, run.facts()));

@@ -141,13 +141,15 @@ pub(super) fn read(
     (settings, site): (&Settings, &Site),
     fetched: &Fetched,
     bring: &Bring<'_>,
+    last_base: Option<&str>,
 ) -> Result<Prepared, Failure> {
     let environment = bring.environment;
     let asked = Asked { files: &arguments.file, cpp_flags: cpp_flags(arguments, environment) };
     let Found { name, dockerfile, places } = containerfile::find(bring, fetched, &asked)?;
     let tree = Files::of(fetched).without_ignored(&places, arguments.ignorefile.as_deref())?;
     let written = dockerfile.text.clone();
-    let dockerfile = edited(arguments, environment, dockerfile)?;
+    let from = (arguments.sources.from.as_deref(), last_base);
+    let dockerfile = edited((arguments, environment), from, dockerfile)?;
     let mut build_args = arguments.sources.build_args(&arguments.build_arg, environment)?;
     let (epoch, is_commit) = epoch(arguments, environment, (fetched, &tree), &mut build_args)?;
     let request = Request {
@@ -233,9 +235,12 @@ fn repositories(arguments: &Arguments, http: &http::Client) -> Result<Vec<Reposi
     arguments.add_repo.iter().map(|text| inputs::repository(text, http)).collect()
 }
 
-/// The Dockerfile with what `--from` and `--env` say in its text.
-fn edited(arguments: &Arguments, environment: &Environment, file: Dockerfile) -> Result<Dockerfile, Failure> {
-    let from = (arguments.sources.from.as_deref(), arguments.sources.last_from.as_deref());
+/// The Dockerfile with other images in its first and last FROM, and with what `--env` says.
+fn edited(
+    (arguments, environment): (&Arguments, &Environment),
+    from: (Option<&str>, Option<&str>),
+    file: Dockerfile,
+) -> Result<Dockerfile, Failure> {
     let variables = arguments.image.variables(environment);
     if from == (None, None) && variables.is_empty() {
         return Ok(file);

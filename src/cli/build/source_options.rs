@@ -21,9 +21,6 @@ pub(crate) struct SourceArguments {
     /// Build on this image instead of that of the first FROM
     #[arg(long, value_name = "IMAGE")]
     pub(crate) from: Option<String>,
-    /// Build on this image instead of that of the last FROM, as OpenShift has it.
-    #[arg(skip)]
-    pub(crate) last_from: Option<String>,
     /// When a registry is asked for a base: missing (from the store), always, newer, never; --pull alone means always
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always",
         value_parser = pull, conflicts_with_all = ["pull_always", "pull_never"])]

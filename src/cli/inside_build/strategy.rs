@@ -1,12 +1,14 @@
 //! What a Build object says beside what a custom build needs: its base image and volumes (`spec.strategy`), and the
 //! proxies of its repository.
 //!
-//! Comes in: the object. Goes out: a [`Strategy`]; or a failure for a base image that only the cluster knows.
+//! Comes in: the object. Goes out: a [`Strategy`]; or a failure for what is not done here.
 
 use std::path::{Path, PathBuf};
 
+use cluster::Object;
 use serde_json::Value;
 
+use crate::build::LastBase;
 use crate::failure::{Failure, Status};
 
 /// Where OpenShift mounts build volumes, each in a folder of its name with this ending.
@@ -16,7 +18,7 @@ const VOLUME_ENDING: &str = "-user-build-volume";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Strategy {
     /// The image that stands in the place of the last FROM (`dockerStrategy.from`).
-    pub(super) base: Option<String>,
+    pub(super) base: LastBase,
     /// Where volumes are here, and where steps are to see them (`dockerStrategy.volumes`).
     pub(super) volumes: Vec<(PathBuf, String)>,
     /// Proxies for the repository, by the names of their variables (`source.git.httpProxy`).
@@ -56,9 +58,9 @@ pub(super) fn read(object: &Value) -> Result<Strategy, Failure> {
     });
     let base = match (text("/spec/strategy/dockerStrategy/from/kind"), text("/spec/strategy/dockerStrategy/from/name"))
     {
-        (_, None) => None,
-        (Some("ImageStreamTag" | "ImageStreamImage"), Some(name)) => Some(triggered(object, name)?),
-        (Some(_) | None, Some(name)) => Some(name.to_owned()),
+        (_, None) => LastBase::Dockerfile,
+        (Some(kind @ ("ImageStreamTag" | "ImageStreamImage")), Some(name)) => in_stream(object, kind, name)?,
+        (Some(_) | None, Some(name)) => LastBase::Image(name.to_owned()),
     };
     let notes = UNUSED.iter().filter_map(|(path, reason)| {
         let value = object.pointer(&format!("/spec/{path}"))?;
@@ -67,21 +69,28 @@ pub(super) fn read(object: &Value) -> Result<Strategy, Failure> {
     Ok(Strategy { base, volumes: volumes(object), git_proxies: proxies.collect(), notes: notes.collect() })
 }
 
-/// The image that an ImageStreamTag stood for when its change triggered the build.
-fn triggered(object: &Value, name: &str) -> Result<String, Failure> {
+/// What an ImageStreamTag or ImageStreamImage stood for when its change triggered the build; a tag else what it stands
+/// for when the build begins.
+fn in_stream(object: &Value, kind: &str, name: &str) -> Result<LastBase, Failure> {
     let triggers = object.pointer("/spec/triggeredBy").and_then(Value::as_array).into_iter().flatten();
     let image = |trigger: &Value| {
         let change = trigger.get("imageChangeBuild")?;
         let is_it = change.pointer("/fromRef/name")?.as_str()? == name;
         change.get("imageID")?.as_str().filter(|_| is_it).map(str::to_owned)
     };
-    triggers.filter_map(image).next().ok_or_else(|| {
-        let text = format!(
-            "BUILD: spec.strategy.dockerStrategy.from is the ImageStreamTag {name}, and nothing in the Build says which \
-             image that is: an ImageStreamTag needs the cluster's API"
-        );
-        Failure::new(Status::Usage, text).help("name the image itself: kind DockerImage")
-    })
+    if let Some(image) = triggers.filter_map(image).next() {
+        return Ok(LastBase::Image(image));
+    }
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if kind == "ImageStreamTag" {
+        let namespace = text("/spec/strategy/dockerStrategy/from/namespace").or_else(|| text("/metadata/namespace"));
+        let namespace = namespace.unwrap_or_default().to_owned();
+        return Ok(LastBase::StreamTag(Object { namespace, name: name.to_owned() }));
+    }
+    let text = format!(
+        "BUILD: spec.strategy.dockerStrategy.from is the {kind} {name}, and nothing in the Build says which image that is"
+    );
+    Err(Failure::new(Status::Usage, text).help("name the image itself, kind DockerImage, or an ImageStreamTag"))
 }
 
 fn volumes(object: &Value) -> Vec<(PathBuf, String)> {
@@ -111,14 +120,16 @@ mod tests {
     #[test]
     fn a_base_is_an_image_or_what_the_trigger_says() {
         let base = |from, triggers| of(from, triggers).unwrap().base;
-        let image = json!({"kind": "DockerImage", "name": "r.example/a:1"});
-        assert_eq!(base(image, json!([])).as_deref(), Some("r.example/a:1"));
-        let tag = json!({"kind": "ImageStreamTag", "name": "a:1"});
+        let image = |name: &str| LastBase::Image(name.to_owned());
+        assert_eq!(base(json!({"kind": "DockerImage", "name": "r.example/a:1"}), json!([])), image("r.example/a:1"));
+        let tag = json!({"kind": "ImageStreamTag", "name": "a:1", "namespace": "images"});
         let trigger =
             |name: &str| json!([{"imageChangeBuild": {"imageID": "r.example/a@sha256:0", "fromRef": {"name": name}}}]);
-        assert_eq!(base(tag.clone(), trigger("a:1")).as_deref(), Some("r.example/a@sha256:0"));
-        let failure = of(tag, trigger("b:1")).unwrap_err();
-        assert!(failure.text.ends_with("an ImageStreamTag needs the cluster's API"), "{}", failure.text);
+        assert_eq!(base(tag.clone(), trigger("a:1")), image("r.example/a@sha256:0"));
+        let object = Object { namespace: "images".to_owned(), name: "a:1".to_owned() };
+        assert_eq!(base(tag, trigger("b:1")), LastBase::StreamTag(object));
+        let failure = of(json!({"kind": "ImageStreamImage", "name": "a@sha256:1"}), json!([])).unwrap_err();
+        assert!(failure.text.ends_with("nothing in the Build says which image that is"), "{}", failure.text);
     }
 
     #[test]
@@ -142,7 +153,7 @@ mod tests {
             "strategy": {"dockerStrategy": {"volumes": [{"name": "v", "mounts": [{"destinationPath": "/etc/x"}]}]}},
         }});
         let expected = Strategy {
-            base: None,
+            base: LastBase::Dockerfile,
             volumes: vec![("/var/run/openshift.io/volumes/v-user-build-volume".into(), "/etc/x".into())],
             git_proxies: vec![("https_proxy".into(), "http://p.example:3128".into())],
             notes: vec![],
