@@ -1,8 +1,10 @@
 //! COPY and ADD as their author knows them: owners, modes, heredocs, archives, URLs, repositories, and mistakes.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::builder::{Builder, as_everyone};
 use crate::support::image::digest_of;
@@ -216,6 +218,34 @@ fn a_gateways_rules_hold_for_add_and_for_redirects() {
 /// A server of repositories, stopped when dropped.
 struct Daemon(Child);
 
+impl Daemon {
+    /// Serves the repositories below `base`, or `None` where git has no daemon. Runs the daemon itself: `git daemon`
+    /// is its parent, whose end it survives.
+    fn start(base: &Path, port: u16) -> Option<Self> {
+        let git = Command::new(program("git")?).arg("--exec-path").output().unwrap();
+        let daemon = Path::new(String::from_utf8(git.stdout).unwrap().trim()).join("git-daemon");
+        if !daemon.exists() {
+            return None;
+        }
+        let started = Command::new(daemon)
+            .args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", base.display()))
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "safe.directory")
+            .env("GIT_CONFIG_VALUE_0", "*")
+            .stderr(Stdio::null())
+            .spawn();
+        let daemon = Self(started.unwrap());
+        let started = Instant::now();
+        while TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(20), "git-daemon does not listen");
+            std::thread::yield_now();
+        }
+        Some(daemon)
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         // It may have ended already.
@@ -230,25 +260,11 @@ fn a_repository_is_added_at_its_commit() {
     builder.scratch.write("repo/docs/read.me", "docs\n");
     builder.scratch.write("repo/top", "top\n");
     let Some((_, commit)) = git::commit(&builder.scratch, "repo") else { return };
-    let port = web::free_port().to_string();
-    let base = format!("--base-path={}", builder.scratch.path().display());
-    let arguments = ["daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", &base, "--port", &port];
-    let started = Command::new(program("git").unwrap())
-        .args(arguments)
-        .env("GIT_CONFIG_COUNT", "1")
-        .env("GIT_CONFIG_KEY_0", "safe.directory")
-        .env("GIT_CONFIG_VALUE_0", "*")
-        .stderr(Stdio::null())
-        .spawn();
-    let _daemon = Daemon(started.unwrap());
-    let started = std::time::Instant::now();
-    while std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
-        if started.elapsed().as_secs() > 20 {
-            eprintln!("skipped: git daemon does not start");
-            return;
-        }
-        std::thread::yield_now();
-    }
+    let port = web::free_port();
+    let Some(_daemon) = Daemon::start(builder.scratch.path(), port) else {
+        eprintln!("skipped: git comes without git-daemon");
+        return;
+    };
     let url = format!("git://127.0.0.1:{port}/repo");
     let dockerfile = format!(
         "FROM base\nADD {url} /all\nADD --checksum={} {url}#main:docs /docs\nADD --keep-git-dir=true {url} /kept\n",
