@@ -154,17 +154,28 @@ fn read(from: impl Read) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
+pub(crate) mod testing {
+    use std::path::Path;
+    use std::process::Command;
 
+    /// Makes a program of a script. Another process writes it: a child that another test starts meanwhile would hold
+    /// our descriptor for a moment, and a file that is open for writing cannot be executed.
+    pub(crate) fn install(script: &str, path: &Path) {
+        let text = path.with_extension("text");
+        std::fs::write(&text, script).unwrap();
+        assert!(Command::new("install").args(["-m", "755"]).args([&text, path]).status().unwrap().success());
+    }
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
 
     #[track_caller]
     fn check(script: &str, expected: Result<Option<Login>, &str>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("docker-credential-test");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        testing::install(&format!("#!/bin/sh\n{script}\n"), &path);
         let got = get("test", "r.example", Some(folder.path()));
         assert_eq!(got.map_err(|error| error.to_string()), expected.map_err(str::to_owned));
     }

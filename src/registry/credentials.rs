@@ -347,7 +347,6 @@ mod tests {
 
     #[test]
     fn a_helper_is_asked_once_for_what_it_holds() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let script = format!(
@@ -357,8 +356,7 @@ mod tests {
         );
         for name in ["gcloud", "pass"] {
             let path = folder.path().join(format!("docker-credential-{name}"));
-            std::fs::write(&path, &script).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            crate::credential_helper::testing::install(&script, &path);
         }
         let with_store = FILE.replacen('{', r#"{"credsStore": "pass","#, 1);
         let mut credentials = Credentials::parse("f", with_store.as_bytes()).unwrap();

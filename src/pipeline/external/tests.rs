@@ -1,7 +1,6 @@
 //! Conversations with programs, good ones and such as want to do harm.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use serde_json::json;
@@ -32,8 +31,12 @@ impl Place {
 
     fn external(&self, script: &str, timeout: Duration) -> External {
         let program = self.folder.path().join("program");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        // Another process writes it: a child that another test starts meanwhile would hold our descriptor for a moment,
+        // and a file that is open for writing cannot be executed.
+        let text = self.folder.path().join("text");
+        fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let installed = std::process::Command::new("install").args(["-m", "755"]).args([&text, &program]).status();
+        assert!(installed.unwrap().success());
         External {
             key: "it".into(),
             program,

@@ -1,7 +1,5 @@
 //! Programs of a shell: what they see, and that nothing of them stays.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -15,8 +13,12 @@ impl Place {
     fn new(script: &str) -> Self {
         let folder = tempfile::tempdir_in("/var/tmp").unwrap();
         let program = folder.path().join("program");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Another process writes it: a child that another test starts meanwhile would hold our descriptor for a moment,
+        // and a file that is open for writing cannot be executed.
+        let text = folder.path().join("text");
+        std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let installed = std::process::Command::new("install").args(["-m", "755"]).args([&text, &program]).status();
+        assert!(installed.unwrap().success());
         std::fs::create_dir(folder.path().join("own")).unwrap();
         Self { folder, program }
     }
