@@ -1,56 +1,11 @@
-//! What container.yaml asks of the compose service (osbs-client, "compose"), as requests. Pure: texts in, requests out.
+//! What container.yaml asks of the compose service (osbs-client, "compose"), as requests. Pure: what the file says in, requests out.
 
 use std::collections::BTreeMap;
 
 use koji::odcs::Wanted;
 use pipeline::{Class, PluginError};
-use serde::Deserialize;
 
-use crate::container_yaml;
-
-/// The file of content sets, beside the Dockerfile.
-pub(crate) const CONTENT_SETS: &str = "content_sets.yml";
-
-/// `compose` of container.yaml.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Compose {
-    /// Packages of the target's tag; empty is the whole tag, none is no such compose.
-    #[serde(deserialize_with = "there")]
-    packages: Option<Vec<String>>,
-    pulp_repos: bool,
-    modules: Option<Vec<String>>,
-    /// What packages must be signed with.
-    pub(crate) signing_intent: Option<String>,
-    /// Whether the parent's composes and repositories are used too.
-    pub(crate) inherit: bool,
-    ignore_absent_pulp_repos: bool,
-    include_unpublished_pulp_repos: bool,
-    multilib_method: Option<Vec<String>>,
-    multilib_arches: Option<Vec<String>>,
-    modular_koji_tags: Option<Tags>,
-    module_resolve_tags: Option<Tags>,
-    build_only_content_sets: Option<BTreeMap<String, Vec<String>>>,
-}
-
-/// Tags, or true for that of the target.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-enum Tags {
-    OfTarget(bool),
-    These(Vec<String>),
-}
-
-/// A key without a value is there all the same.
-fn there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct File {
-    compose: Option<Compose>,
-}
+use crate::container_yaml::{self, Compose, KojiTags};
 
 /// What a request is made of besides container.yaml.
 #[derive(Clone, Debug, Default)]
@@ -65,30 +20,6 @@ pub(crate) struct Around<'a> {
     pub(crate) keys: &'a [String],
 }
 
-/// Reads `compose` of container.yaml; none where it asks for nothing.
-pub(crate) fn parse(text: &str) -> Result<Option<Compose>, PluginError> {
-    let file: Option<File> = yaml(text, container_yaml::NAME)?;
-    Ok(file.unwrap_or_default().compose)
-}
-
-/// Reads content sets: lists by platform.
-pub(crate) fn parse_content_sets(text: &str) -> Result<BTreeMap<String, Vec<String>>, PluginError> {
-    let sets: Option<BTreeMap<String, Vec<String>>> = yaml(text, CONTENT_SETS)?;
-    Ok(sets.unwrap_or_default())
-}
-
-fn yaml<T: serde::de::DeserializeOwned>(text: &str, name: &str) -> Result<T, PluginError> {
-    let mut options = serde_saphyr::Options::default();
-    options.with_snippet = false;
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let error = error.without_snippet();
-        let place = error.location().map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
-        let full = error.to_string();
-        let what = full.rsplit_once(" at line ").map_or(full.as_str(), |(what, _)| what);
-        PluginError::new(Class::Source, format!("{name}{place}: {what}"))
-    })
-}
-
 /// The requests, in the order of the reference: packages, modules, modular tags, content sets by platform.
 pub(crate) fn decide(compose: &Compose, around: &Around<'_>) -> Result<Vec<Wanted>, PluginError> {
     let mut requests = Vec::new();
@@ -96,10 +27,9 @@ pub(crate) fn decide(compose: &Compose, around: &Around<'_>) -> Result<Vec<Wante
         let source = need(around.tag, "packages")?.to_owned();
         requests.push(Wanted { source, packages: Some(packages.clone()), ..of_tag(compose, around) });
     }
-    let modules = compose.modules.as_deref().unwrap_or_default();
-    if !modules.is_empty() {
+    if !compose.modules.is_empty() {
         // A profile says what is installed, not what is composed.
-        let names: Vec<&str> = modules.iter().map(|name| name.split('/').next().unwrap_or_default()).collect();
+        let names: Vec<&str> = compose.modules.iter().map(|name| name.split('/').next().unwrap_or_default()).collect();
         requests.push(Wanted {
             kind: "module",
             source: names.join(" "),
@@ -129,21 +59,20 @@ fn of_tag(compose: &Compose, around: &Around<'_>) -> Wanted {
         keys: around.keys.to_vec(),
         architectures: around.platforms.to_vec(),
         multilib: multilib(compose, around.platforms),
-        multilib_method: compose.multilib_method.clone().unwrap_or_default(),
+        multilib_method: compose.multilib_method.clone(),
         ..Wanted::default()
     }
 }
 
 fn multilib(compose: &Compose, platforms: &[String]) -> Vec<String> {
-    let wanted = compose.multilib_arches.iter().flatten();
-    wanted.filter(|platform| platforms.contains(platform)).cloned().collect()
+    compose.multilib_arches.iter().filter(|platform| platforms.contains(platform)).cloned().collect()
 }
 
-fn tags(tags: Option<&Tags>, around: &Around<'_>, key: &str) -> Result<Vec<String>, PluginError> {
+fn tags(tags: Option<&KojiTags>, around: &Around<'_>, key: &str) -> Result<Vec<String>, PluginError> {
     match tags {
-        None | Some(Tags::OfTarget(false)) => Ok(Vec::new()),
-        Some(Tags::OfTarget(true)) => Ok(vec![need(around.tag, key)?.to_owned()]),
-        Some(Tags::These(tags)) => Ok(tags.clone()),
+        None => Ok(Vec::new()),
+        Some(KojiTags::OfTarget) => Ok(vec![need(around.tag, key)?.to_owned()]),
+        Some(KojiTags::Named(tags)) => Ok(tags.clone()),
     }
 }
 
@@ -161,7 +90,7 @@ fn pulp(compose: &Compose, around: &Around<'_>) -> Vec<Wanted> {
     }
     let mut sets = around.content_sets.clone();
     sets.retain(|platform, _| around.platforms.contains(platform));
-    for (platform, more) in compose.build_only_content_sets.iter().flatten() {
+    for (platform, more) in &compose.build_only_content_sets {
         let known = sets.entry(platform.clone()).or_default();
         more.iter().for_each(|set| {
             if !known.contains(set) {
@@ -179,7 +108,7 @@ fn pulp(compose: &Compose, around: &Around<'_>) -> Vec<Wanted> {
         source: sets.join(" "),
         flags: Some(flags.clone()),
         multilib: multilib(compose, std::slice::from_ref(&platform)),
-        multilib_method: compose.multilib_method.clone().unwrap_or_default(),
+        multilib_method: compose.multilib_method.clone(),
         architectures: vec![platform],
         ..Wanted::default()
     };
@@ -195,7 +124,7 @@ mod tests {
         let content_sets =
             BTreeMap::from([("x86_64".to_owned(), vec!["a-rpms".to_owned()]), ("s390x".to_owned(), vec![])]);
         let around = Around { tag, platforms: &platforms, content_sets, keys: &keys };
-        decide(&parse(yaml)?.unwrap(), &around)
+        decide(&container_yaml::parse(yaml)?.compose.unwrap(), &around)
     }
 
     #[test]
@@ -221,7 +150,5 @@ mod tests {
         );
         let text_of_none = "container.yaml: `compose` names no packages, modules, tags or content sets";
         assert_eq!(text("compose: {inherit: true}\n"), text_of_none);
-        assert!(parse("compose: {pakages: []}\n").unwrap_err().text.starts_with("container.yaml:1:"));
-        assert_eq!(parse("tags: [a]\n").unwrap(), None);
     }
 }

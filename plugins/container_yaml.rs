@@ -14,7 +14,7 @@ mod tests;
 use pipeline::yaml::{self, Fault, Fields, Item};
 use pipeline::{Class, PluginError, PreBuildView};
 
-pub(crate) use compose::Compose;
+pub(crate) use compose::{Compose, KojiTags};
 pub(crate) use sources::RemoteSources;
 
 /// The file's name, beside the Dockerfile.

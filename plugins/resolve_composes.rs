@@ -17,9 +17,9 @@ use pipeline::{Changes, Class, Composes, Fact, Made, Plugin, PluginError, PreBui
 use serde_json::Value;
 
 use crate::compose_requests::{self, Around};
-use crate::container_yaml;
 use crate::koji_rules::{failed, number};
 use crate::signing_intents::Intents;
+use crate::{container_yaml, content_sets};
 
 /// How long a compose must last, in seconds.
 const LASTS: u64 = 2 * 60 * 60;
@@ -73,8 +73,7 @@ impl Inherited {
 
 impl Plugin<PreBuild> for ResolveComposes {
     fn run(&self, view: &PreBuildView<'_>) -> Result<Changes, PluginError> {
-        let yaml = view.context_file(container_yaml::NAME)?;
-        let wanted = yaml.as_deref().map(compose_requests::parse).transpose()?.flatten();
+        let wanted = container_yaml::of(view)?.compose;
         let parent = view.facts.parent_builds().and_then(|builds| builds.base.as_ref());
         let parent = parent.map(|build| Inherited::of(build.extra.as_deref())).unwrap_or_default();
         let mut warnings = Vec::new();
@@ -176,7 +175,7 @@ struct Resolve<'a> {
 impl Resolve<'_> {
     fn run(
         &self,
-        (wanted, of_parent): (Option<&compose_requests::Compose>, Option<&str>),
+        (wanted, of_parent): (Option<&container_yaml::Compose>, Option<&str>),
         mut ids: Vec<u64>,
         found: &mut Found,
     ) -> Result<(), PluginError> {
@@ -206,7 +205,7 @@ impl Resolve<'_> {
 
     fn request(
         &self,
-        wanted: &compose_requests::Compose,
+        wanted: &container_yaml::Compose,
         intent: &SigningIntent,
         new: &mut Vec<u64>,
     ) -> Result<(), PluginError> {
@@ -216,8 +215,8 @@ impl Resolve<'_> {
             platforms.push(own);
         }
         platforms.sort();
-        let sets = self.view.context_file(compose_requests::CONTENT_SETS)?;
-        let content_sets = sets.as_deref().map(compose_requests::parse_content_sets).transpose()?.unwrap_or_default();
+        let sets = self.view.context_file(content_sets::NAME)?;
+        let (content_sets, _) = sets.as_deref().map(content_sets::read).transpose()?.unwrap_or_default();
         let tag = self.plugin.tag()?;
         let around = Around { tag: tag.as_deref(), platforms: &platforms, content_sets, keys: &intent.keys };
         for request in compose_requests::decide(wanted, &around)? {

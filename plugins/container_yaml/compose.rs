@@ -14,7 +14,7 @@ pub(crate) struct Compose {
     /// `pulp_repos`: whether the content sets of `content_sets.yml` are used.
     pub(crate) pulp_repos: bool,
     /// `modules`.
-    pub(crate) modules: Option<Vec<String>>,
+    pub(crate) modules: Vec<String>,
     /// `signing_intent`.
     pub(crate) signing_intent: Option<String>,
     /// `inherit`: whether what the parent used is used too.
@@ -54,9 +54,9 @@ impl Compose {
         let include_unpublished_pulp_repos = flag("include_unpublished_pulp_repos")?;
         let method = |item: &Item<'_>| one_of(item, METHODS).map(str::to_owned);
         let compose = Self {
-            packages: read_some(&mut fields, "packages", texts)?,
+            packages: fields.read("packages", texts_or_nothing)?,
             pulp_repos,
-            modules: read_some(&mut fields, "modules", texts)?,
+            modules: read_some(&mut fields, "modules", texts)?.unwrap_or_default(),
             signing_intent: fields.read("signing_intent", text)?,
             inherit,
             ignore_absent_pulp_repos,
@@ -71,6 +71,11 @@ impl Compose {
         fields.refuse_rest()?;
         Ok(compose)
     }
+}
+
+/// A list that is empty where the key has no value: that it is there means something.
+fn texts_or_nothing(item: &Item<'_>) -> Result<Vec<String>, Fault> {
+    if item.is_nothing() { Ok(Vec::new()) } else { texts(item) }
 }
 
 fn koji_tags(item: &Item<'_>) -> Result<Option<KojiTags>, Fault> {
