@@ -4,7 +4,7 @@ mod meaning;
 
 use std::path::PathBuf;
 
-use pipeline::site::{PluginRequest, Site};
+use pipeline::site::PluginRequest;
 use pipeline::{Phase, Registered, Registry, Without};
 use serde_json::{Value, json};
 
@@ -93,7 +93,7 @@ fn report(file: &std::path::Path, registry: &Registry) -> Result<Report, Failure
     let keys = pipeline::site::outline(&shown, &configuration.bytes);
     let keys = keys.map_err(|error| Failure::of(Status::Usage, &error))?;
     let mut rows: Vec<Row> = keys.iter().filter_map(|key| row(&configuration, &key.path, key.line)).collect();
-    rows.extend(requests(&configuration.site).map(|request| plugin(registry, request)));
+    rows.extend(configuration.site.plugins.listed().map(|request| plugin(registry, request)));
     rows.sort_by_key(|row| row.line);
     Ok(Report { file: shown, rows, advice: meaning::advice(&configuration.site) })
 }
@@ -113,20 +113,6 @@ fn row(configuration: &Configuration, path: &str, line: usize) -> Option<Row> {
         (None, None) => row(Fate::Kept, "as before"),
         (None, Some(_)) => None,
     }
-}
-
-fn requests(site: &Site) -> impl Iterator<Item = &PluginRequest> {
-    let lists = &site.plugins;
-    let all = [
-        &lists.source,
-        &lists.prebuild,
-        &lists.build,
-        &lists.prepublish,
-        &lists.postbuild,
-        &lists.publish,
-        &lists.exit,
-    ];
-    all.into_iter().flatten().flatten()
 }
 
 fn plugin(registry: &Registry, request: &PluginRequest) -> Row {

@@ -173,16 +173,7 @@ impl Registry {
     /// [`Class::Configuration`]: a required plugin that does not exist, or arguments that are wrong.
     pub fn choose(&self, site: &Site, wanted: &Wanted) -> Result<Lineup, PluginError> {
         let lists = &site.plugins;
-        let all = [
-            &lists.source,
-            &lists.prebuild,
-            &lists.build,
-            &lists.prepublish,
-            &lists.postbuild,
-            &lists.publish,
-            &lists.exit,
-        ];
-        let listed: Vec<&PluginRequest> = all.into_iter().flatten().flatten().collect();
+        let listed: Vec<&PluginRequest> = lists.listed().collect();
         let mut said = Said::default();
         listed.iter().for_each(|request| said.arguments(request, self.arguments));
         let offered = self.offered(site)?;

@@ -65,107 +65,95 @@ impl Rule {
 
     /// The name that `# check=skip=` takes.
     pub fn name(self) -> &'static str {
-        self.texts().0
+        match self {
+            Self::ConsistentInstructionCasing => "ConsistentInstructionCasing",
+            Self::CopyIgnoredFile => "CopyIgnoredFile",
+            Self::DuplicateStageName => "DuplicateStageName",
+            Self::ExposeInvalidFormat => "ExposeInvalidFormat",
+            Self::ExposeProtoCasing => "ExposeProtoCasing",
+            Self::FromAsCasing => "FromAsCasing",
+            Self::FromPlatformFlagConstDisallowed => "FromPlatformFlagConstDisallowed",
+            Self::InvalidBaseImagePlatform => "InvalidBaseImagePlatform",
+            Self::InvalidDefaultArgInFrom => "InvalidDefaultArgInFrom",
+            Self::InvalidDefinitionDescription => "InvalidDefinitionDescription",
+            Self::JSONArgsRecommended => "JSONArgsRecommended",
+            Self::LegacyKeyValueFormat => "LegacyKeyValueFormat",
+            Self::MaintainerDeprecated => "MaintainerDeprecated",
+            Self::MultipleInstructionsDisallowed => "MultipleInstructionsDisallowed",
+            Self::NoEmptyContinuation => "NoEmptyContinuation",
+            Self::RedundantTargetPlatform => "RedundantTargetPlatform",
+            Self::ReservedStageName => "ReservedStageName",
+            Self::SecretsUsedInArgOrEnv => "SecretsUsedInArgOrEnv",
+            Self::StageNameCasing => "StageNameCasing",
+            Self::UndefinedArgInFrom => "UndefinedArgInFrom",
+            Self::UndefinedVar => "UndefinedVar",
+            Self::WorkdirRelativePath => "WorkdirRelativePath",
+        }
     }
 
     /// What the rule asks for, in one sentence.
     pub fn description(self) -> &'static str {
-        self.texts().1
+        match self {
+            Self::ConsistentInstructionCasing => "instruction names are all upper case or all lower case",
+            Self::CopyIgnoredFile => "COPY and ADD name no file that the ignore file leaves out",
+            Self::DuplicateStageName => "no two stages have the same name",
+            Self::ExposeInvalidFormat => "EXPOSE names ports only, no address and no host port",
+            Self::ExposeProtoCasing => "the protocol after a port is lower case",
+            Self::FromAsCasing => "AS has the case of its FROM",
+            Self::FromPlatformFlagConstDisallowed => {
+                "FROM --platform holds a variable, or the stage is named after its platform"
+            }
+            Self::InvalidBaseImagePlatform => "a base image is for the platform that is built for",
+            Self::InvalidDefaultArgInFrom => "FROM names an image without any --build-arg too",
+            Self::InvalidDefinitionDescription => {
+                "a comment right above ARG or FROM … AS begins with the name that it describes"
+            }
+            Self::JSONArgsRecommended => {
+                "CMD and ENTRYPOINT have the JSON form, so that signals reach the program and not a shell"
+            }
+            Self::LegacyKeyValueFormat => "ENV and LABEL have `=` between key and value",
+            Self::MaintainerDeprecated => "a label names the author, not MAINTAINER",
+            Self::MultipleInstructionsDisallowed => {
+                "a stage has one CMD, one ENTRYPOINT and one HEALTHCHECK: only the last has an effect"
+            }
+            Self::NoEmptyContinuation => "no blank line stands in a continued instruction",
+            Self::RedundantTargetPlatform => "FROM does not ask for $TARGETPLATFORM, which it gets anyway",
+            Self::ReservedStageName => "no stage is called scratch or context",
+            Self::SecretsUsedInArgOrEnv => "ARG and ENV hold no secrets",
+            Self::StageNameCasing => "stage names are lower case",
+            Self::UndefinedArgInFrom => "FROM uses only arguments that are declared above it",
+            Self::UndefinedVar => "variables are set before they are used",
+            Self::WorkdirRelativePath => {
+                "the first WORKDIR of a stage is absolute, so that it does not depend on the base image"
+            }
+        }
     }
 
     /// The page that explains the rule, where there is one.
     pub fn url(self) -> Option<String> {
-        let page = self.texts().2;
-        (!page.is_empty()).then(|| format!("https://docs.docker.com/go/dockerfile/rule/{page}/"))
+        let has_page = self != Self::InvalidBaseImagePlatform;
+        has_page.then(|| format!("https://docs.docker.com/go/dockerfile/rule/{}/", words(self.name()).join("-")))
     }
 
     /// Whether the rule is only applied where it is asked for by name, or with `experimental=all`.
     pub fn is_experimental(self) -> bool {
         self == Self::InvalidDefinitionDescription
     }
+}
 
-    /// Name, description and the last part of the page's address.
-    #[expect(clippy::too_many_lines, reason = "a table, one row a rule")]
-    fn texts(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::ConsistentInstructionCasing => (
-                "ConsistentInstructionCasing",
-                "instruction names are all upper case or all lower case",
-                "consistent-instruction-casing",
-            ),
-            Self::CopyIgnoredFile => {
-                ("CopyIgnoredFile", "COPY and ADD name no file that the ignore file leaves out", "copy-ignored-file")
-            }
-            Self::DuplicateStageName => {
-                ("DuplicateStageName", "no two stages have the same name", "duplicate-stage-name")
-            }
-            Self::ExposeInvalidFormat => {
-                ("ExposeInvalidFormat", "EXPOSE names ports only, no address and no host port", "expose-invalid-format")
-            }
-            Self::ExposeProtoCasing => {
-                ("ExposeProtoCasing", "the protocol after a port is lower case", "expose-proto-casing")
-            }
-            Self::FromAsCasing => ("FromAsCasing", "AS has the case of its FROM", "from-as-casing"),
-            Self::FromPlatformFlagConstDisallowed => (
-                "FromPlatformFlagConstDisallowed",
-                "FROM --platform holds a variable, or the stage is named after its platform",
-                "from-platform-flag-const-disallowed",
-            ),
-            Self::InvalidBaseImagePlatform => {
-                ("InvalidBaseImagePlatform", "a base image is for the platform that is built for", "")
-            }
-            Self::InvalidDefaultArgInFrom => (
-                "InvalidDefaultArgInFrom",
-                "FROM names an image without any --build-arg too",
-                "invalid-default-arg-in-from",
-            ),
-            Self::InvalidDefinitionDescription => (
-                "InvalidDefinitionDescription",
-                "a comment right above ARG or FROM … AS begins with the name that it describes",
-                "invalid-definition-description",
-            ),
-            Self::JSONArgsRecommended => (
-                "JSONArgsRecommended",
-                "CMD and ENTRYPOINT have the JSON form, so that signals reach the program and not a shell",
-                "json-args-recommended",
-            ),
-            Self::LegacyKeyValueFormat => {
-                ("LegacyKeyValueFormat", "ENV and LABEL have `=` between key and value", "legacy-key-value-format")
-            }
-            Self::MaintainerDeprecated => {
-                ("MaintainerDeprecated", "a label names the author, not MAINTAINER", "maintainer-deprecated")
-            }
-            Self::MultipleInstructionsDisallowed => (
-                "MultipleInstructionsDisallowed",
-                "a stage has one CMD, one ENTRYPOINT and one HEALTHCHECK: only the last has an effect",
-                "multiple-instructions-disallowed",
-            ),
-            Self::NoEmptyContinuation => {
-                ("NoEmptyContinuation", "no blank line stands in a continued instruction", "no-empty-continuation")
-            }
-            Self::RedundantTargetPlatform => (
-                "RedundantTargetPlatform",
-                "FROM does not ask for $TARGETPLATFORM, which it gets anyway",
-                "redundant-target-platform",
-            ),
-            Self::ReservedStageName => {
-                ("ReservedStageName", "no stage is called scratch or context", "reserved-stage-name")
-            }
-            Self::SecretsUsedInArgOrEnv => {
-                ("SecretsUsedInArgOrEnv", "ARG and ENV hold no secrets", "secrets-used-in-arg-or-env")
-            }
-            Self::StageNameCasing => ("StageNameCasing", "stage names are lower case", "stage-name-casing"),
-            Self::UndefinedArgInFrom => {
-                ("UndefinedArgInFrom", "FROM uses only arguments that are declared above it", "undefined-arg-in-from")
-            }
-            Self::UndefinedVar => ("UndefinedVar", "variables are set before they are used", "undefined-var"),
-            Self::WorkdirRelativePath => (
-                "WorkdirRelativePath",
-                "the first WORKDIR of a stage is absolute, so that it does not depend on the base image",
-                "workdir-relative-path",
-            ),
+/// The words of a name in lower case; capitals in a row are one word, without the last where it begins the next.
+fn words(name: &str) -> Vec<String> {
+    let letters: Vec<char> = name.chars().collect();
+    let mut words: Vec<String> = Vec::new();
+    for (position, letter) in letters.iter().enumerate() {
+        let is_lower = |at: Option<usize>| at.and_then(|at| letters.get(at)).is_some_and(char::is_ascii_lowercase);
+        let begins = letter.is_ascii_uppercase() && (is_lower(position.checked_sub(1)) || is_lower(Some(position + 1)));
+        match words.last_mut() {
+            Some(word) if !begins => word.push(letter.to_ascii_lowercase()),
+            _ => words.push(letter.to_ascii_lowercase().to_string()),
         }
     }
+    words
 }
 
 impl std::fmt::Display for Rule {

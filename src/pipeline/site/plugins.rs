@@ -57,6 +57,13 @@ pub struct PluginRequest {
 }
 
 impl Plugins {
+    /// Every plugin that a list names, in the order of the phases.
+    pub fn listed(&self) -> impl Iterator<Item = &PluginRequest> {
+        let lists =
+            [&self.source, &self.prebuild, &self.build, &self.prepublish, &self.postbuild, &self.publish, &self.exit];
+        lists.into_iter().flatten().flatten()
+    }
+
     pub(super) fn read(top: &mut Fields<'_>, base: &Path, notes: &mut Vec<Note>) -> Result<Self, Fault> {
         let mut plugins = Self::default();
         if let Some(item) = top.take("plugins") {

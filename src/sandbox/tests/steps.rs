@@ -9,6 +9,8 @@
 
 #[path = "steps/cases.rs"]
 mod cases;
+#[path = "steps/held.rs"]
+mod held;
 #[path = "steps/lab.rs"]
 mod lab;
 #[path = "steps/loopback.rs"]
@@ -17,6 +19,8 @@ mod loopback;
 mod mounts;
 #[path = "steps/over.rs"]
 mod over;
+#[path = "steps/roots.rs"]
+mod roots;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;

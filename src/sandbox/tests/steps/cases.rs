@@ -1,10 +1,9 @@
 //! The claims about steps. Each runs in a process of its own, in one rung.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use stratum_sandbox::{
@@ -13,7 +12,7 @@ use stratum_sandbox::{
 
 use crate::SKIPPED;
 use crate::lab::{Lab, processes_with, shell, step};
-use crate::{loopback, mounts, over};
+use crate::{held, loopback, mounts, over, roots};
 
 type Case = fn(&Lab);
 
@@ -51,7 +50,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("resolv_conf_is_the_step_s_in_every_network", loopback::resolver),
     ("capabilities_and_filter_are_as_listed", confinement),
     ("mounts_and_namespaces_are_refused", refused_calls),
-    ("a_killed_builder_leaves_no_process", killed_builder),
+    ("a_killed_builder_leaves_no_process", held::killed_builder),
     ("a_private_file_is_read_from_outside", outside),
     ("output_arrives_as_it_is_written", streaming),
     ("much_output_arrives_whole", much_output),
@@ -63,18 +62,18 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_full_disk_is_the_step_s_own_failure", full_disk),
     ("descriptors_do_not_leak", descriptors),
     ("binds_and_tmpfs_are_mounted_in_order", mounts),
-    ("another_user_runs_without_capabilities", another_user),
-    ("a_user_without_an_id_is_refused_by_number", unmapped_user),
-    ("an_image_without_layers_has_a_root", empty_image),
-    ("a_root_is_mounted_again_over_left_overs", mounted_again),
-    ("steps_run_in_parallel", parallel),
-    ("many_layers_are_stacked", many_layers),
+    ("another_user_runs_without_capabilities", roots::another_user),
+    ("a_user_without_an_id_is_refused_by_number", roots::unmapped_user),
+    ("an_image_without_layers_has_a_root", roots::empty_image),
+    ("a_root_is_mounted_again_over_left_overs", roots::mounted_again),
+    ("steps_run_in_parallel", roots::parallel),
+    ("many_layers_are_stacked", roots::many_layers),
 ];
 
 pub(crate) fn run(name: &str, isolation: &str, scratch: &Path) -> ExitCode {
     match name {
-        "hold" => return hold(isolation, scratch, |_| Network::Host),
-        "hold-loopback" => return hold(isolation, scratch, loopback::held),
+        "hold" => return held::hold(isolation, scratch, |_| Network::Host),
+        "hold-loopback" => return held::hold(isolation, scratch, loopback::held),
         _ => {}
     }
     let Some((_, case)) = CASES.iter().find(|(known, _)| *known == name) else {
@@ -199,7 +198,7 @@ fn network(lab: &Lab) {
     assert!(devices.contains(": lo: <LOOPBACK,UP"), "{devices}");
 }
 
-fn field(status: &str, name: &str) -> String {
+pub(crate) fn field(status: &str, name: &str) -> String {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap().trim().to_owned()
 }
@@ -240,58 +239,6 @@ fn refused_calls(lab: &Lab) {
         let refused = ["not permitted", "ermission denied"];
         assert!(refused.iter().any(|text| outcome.stderr.contains(text)), "{script}: {}", outcome.stderr);
     }
-}
-
-/// A builder that another case kills.
-fn hold(isolation: &str, scratch: &Path, network: fn(&Lab) -> Network) -> ExitCode {
-    let Some(lab) = Lab::new(isolation, scratch) else {
-        return ExitCode::from(SKIPPED);
-    };
-    let root = lab.usual_root();
-    let mut held = shell("(setsid sleep 100019 &); sleep 0.1; echo started; sleep 100019");
-    held.network = network(&lab);
-    let ended = run_step(&root, &held, &lab.cancel, &mut |_, bytes| {
-        std::io::stdout().write_all(bytes).unwrap();
-        std::io::stdout().flush().unwrap();
-    });
-    println!("{ended:?}");
-    ExitCode::FAILURE
-}
-
-fn killed_builder(lab: &Lab) {
-    kill_builder(lab, "hold");
-}
-
-/// Starts a builder that holds a step, kills it, and expects the step to end.
-pub(crate) fn kill_builder(lab: &Lab, hold: &str) {
-    // From within this namespace: the builder to be killed stacks a second one.
-    let place = lab.store.join("held");
-    fs::create_dir(&place).unwrap();
-    let mut builder = Command::new("/proc/self/exe")
-        .args(["--case", hold, "auto"])
-        .arg(fs::canonicalize(&place).unwrap_or(place))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(builder.stdout.take().unwrap()).lines();
-    let first = lines.find_map(|line| line.ok().filter(|line| line == "started"));
-    assert_eq!(first.as_deref(), Some("started"));
-    let both = wait_for(2);
-    builder.kill().unwrap();
-    builder.wait().unwrap();
-    assert!(both && wait_for(0));
-}
-
-/// Whether the held step comes to have so many processes.
-fn wait_for(count: usize) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while processes_with("100019") != count {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    true
 }
 
 fn outside(lab: &Lab) {
@@ -439,80 +386,4 @@ fn mounts(lab: &Lab) {
     assert!(outcome.stderr.contains("Read-only"), "{}", outcome.stderr);
     assert_eq!(fs::read_to_string(shared.join("new")).unwrap(), "w\n");
     assert_eq!(lab.upper(), Vec::<String>::new());
-}
-
-fn another_user(lab: &Lab) {
-    let root = lab.usual_root();
-    let mut step = shell("id -u; id -g; id -G; cat /proc/self/status; echo again > /dev/stdout");
-    (step.uid, step.gid, step.groups) = (1000, 1001, vec![1002]);
-    let outcome = lab.run(&root, &step);
-    assert_eq!(outcome.exit, Exit::Code(0), "{}", outcome.stderr);
-    let lines: Vec<&str> = outcome.stdout.lines().take(3).collect();
-    if lab.entered.rung == Rung::Single {
-        assert_eq!(lines[..2], ["0", "0"]);
-    } else {
-        assert_eq!(lines, ["1000", "1001", "1001 1002"]);
-        assert_eq!(field(&outcome.stdout, "CapEff:"), "0000000000000000");
-    }
-    assert!(outcome.stdout.ends_with("again\n"));
-}
-
-fn unmapped_user(lab: &Lab) {
-    let mut step = shell("id -u");
-    step.uid = u32::MAX - 1;
-    let outcome = lab.try_run(&lab.usual_root(), &step).map(|outcome| outcome.stdout);
-    match (lab.entered.rung, outcome) {
-        (Rung::Single, Ok(id)) => assert_eq!(id, "0\n"),
-        (Rung::Full, Ok(id)) => assert_eq!(id, "4294967294\n"),
-        (_, outcome) => assert!(matches!(outcome, Err(RunError::Unmapped { .. })), "{outcome:?}"),
-    }
-}
-
-fn empty_image(lab: &Lab) {
-    let root = lab.root(&[]);
-    fs::copy(lab.store.join("image/bin/busybox"), lab.store.join("busybox")).unwrap();
-    let mut step = step(&["/busybox", "echo", "hello"]);
-    step.mounts = vec![StepMount {
-        target: "/busybox".into(),
-        source: MountSource::Bind { source: lab.store.join("busybox"), access: Access::ReadOnly },
-    }];
-    assert_eq!(lab.run(&root, &step).stdout, "hello\n");
-    assert_eq!(lab.upper(), Vec::<String>::new());
-}
-
-fn mounted_again(lab: &Lab) {
-    for round in 0..3 {
-        let root = lab.usual_root();
-        lab.shell(&root, &format!("echo {round} > /etc/round{round}"));
-    }
-    assert_eq!(lab.upper(), ["etc", "etc/round0", "etc/round1", "etc/round2"]);
-}
-
-fn parallel(lab: &Lab) {
-    let root = lab.usual_root();
-    std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let root = &root;
-            scope.spawn(move || {
-                for n in 0..10 {
-                    let text = lab.shell(root, &format!("echo {thread}-{n}"));
-                    assert_eq!(text, format!("{thread}-{n}\n"));
-                }
-            });
-        }
-    });
-}
-
-fn many_layers(lab: &Lab) {
-    let mut lowers = Vec::new();
-    for n in 0..150 {
-        let name = format!("{n:060}");
-        fs::create_dir(lab.store.join(&name)).unwrap();
-        fs::write(lab.store.join(&name).join(format!("file{n}")), "").unwrap();
-        lowers.push(name);
-    }
-    let mut names: Vec<&str> = lowers.iter().map(String::as_str).collect();
-    names.extend(["image", "stubs"]);
-    let root = lab.root(&names);
-    assert_eq!(lab.shell(&root, "ls -d /file* | wc -l"), "150\n");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use stratum_sandbox::{Exit, InjectedFile, Loopback, Network, Root, Step, run as run_step};
 
-use crate::cases::kill_builder;
+use crate::held::kill_builder;
 use crate::lab::{Lab, Outcome, processes_with, shell};
 
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3128);
