@@ -93,14 +93,7 @@ fn fact(fetched: Vec<FetchedSource>) -> Fact {
 }
 
 fn failed(error: &LookasideError) -> PluginError {
-    let class = match error.class() {
-        source::Class::Source => Class::Source,
-        source::Class::Refused => Class::Refused,
-        source::Class::Environment => Class::Environment,
-        source::Class::Service => Class::Remote,
-        source::Class::Cancelled | source::Class::TimedOut => Class::Cancelled,
-    };
-    let failed = PluginError::of(class, error);
+    let failed = PluginError::of(error.class().into(), error);
     match error {
         LookasideError::Weak { .. } => {
             failed.help("upload the file again with SHA-512, or have the site set lookaside.allow_weak_checksums")

@@ -133,14 +133,7 @@ fn fetch(downloads: &[Download], view: &SourceView<'_>) -> Result<Vec<Fact>, Plu
 }
 
 fn failed(error: &ArtifactError) -> PluginError {
-    let class = match error.class() {
-        source::Class::Source => Class::Source,
-        source::Class::Refused => Class::Refused,
-        source::Class::Environment => Class::Environment,
-        source::Class::Service => Class::Remote,
-        source::Class::Cancelled | source::Class::TimedOut => Class::Cancelled,
-    };
-    PluginError::of(class, error)
+    PluginError::of(error.class().into(), error)
 }
 
 impl Place {

@@ -14,7 +14,7 @@ use transport::{Location, TransportError};
 
 pub use class::Class;
 pub(crate) use class::of_layer;
-use class::{is_forbidden, is_full_within, of_source, of_store, of_transport};
+use class::{is_forbidden, is_full_within, of_store};
 
 use crate::copy::CopyError;
 use crate::owner::UserError;
@@ -316,7 +316,7 @@ impl BuildError {
         match self {
             Self::Stages(_) | Self::Name { .. } | Self::Unusable { .. } | Self::Format { .. } => Class::Source,
             Self::Instruction { source, .. } | Self::Trigger { source, .. } | Self::Trial { source } => source.class(),
-            Self::Base { source, .. } | Self::Publish { source, .. } => of_transport(source),
+            Self::Base { source, .. } | Self::Publish { source, .. } => source.kind().into(),
             Self::Unpack { source, .. } => source.class(),
             Self::Mount { .. } | Self::Threads(_) => Class::Environment,
             Self::Layer(error) => of_layer(error),
@@ -361,12 +361,7 @@ impl BuildError {
         // Of an instruction the line is shown anyway.
         let shown: &dyn std::error::Error =
             if let Self::Instruction { source, .. } = self { source.as_ref() } else { self };
-        let mut message = shown.to_string();
-        let mut cause = shown.source();
-        while let Some(deeper) = cause {
-            message = format!("{message}: {deeper}");
-            cause = deeper.source();
-        }
+        let message = http::with_causes(shown);
         Some(Diagnostic { message, span, help: self.help() })
     }
 
@@ -435,10 +430,10 @@ impl InstructionError {
             | Self::User(_)
             | Self::GitUrl(_) => Class::Source,
             Self::Archive { source, .. } if is_full_within(source.as_ref()) => Class::Environment,
-            Self::Archive { source, .. } => of_source(source.class()),
+            Self::Archive { source, .. } => source.class().into(),
             Self::Download(error) if is_forbidden(error) => Class::Refused,
-            Self::Download(error) => of_source(error.class()),
-            Self::Git(error) => of_source(error.class()),
+            Self::Download(error) => error.class().into(),
+            Self::Git(error) => error.class().into(),
             Self::OutOfReach { .. } => Class::Refused,
             Self::Copy(CopyError::Store { .. }) => Class::Environment,
             Self::Copy(error) => of_layer(error),

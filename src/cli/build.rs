@@ -29,7 +29,7 @@ use pipeline::record::Recorder;
 use pipeline::{Clock, Outwards, PhaseName, Registry, Run, Task};
 
 use crate::environment::Environment;
-use crate::failure::{self, Failure, Status};
+use crate::failure::{self, Failure};
 use crate::log::{self, Style};
 use crate::progress::Progress;
 use crate::registries::RegistryArguments;
@@ -301,7 +301,9 @@ pub(crate) fn run_as(
     };
     let mut run = Run::new(&configuration.site, &lineup, &recorder, Clock(&clock));
     let mut published = None;
-    let result = job.build(&mut run, &mut published).map_err(|failure| stopped(failure, &session));
+    let result = job
+        .build(&mut run, &mut published)
+        .map_err(|failure| if session.cancel.is_set() { failure.of_stopping() } else { failure });
     if arguments.dry_run {
         return result;
     }
@@ -317,14 +319,6 @@ pub(crate) fn run_as(
         log::phase(&phase);
     }
     finish(&job, result, left, published.as_ref())
-}
-
-/// Whatever fails once everything was told to stop fails of that.
-fn stopped(failure: Failure, session: &session::Session) -> Failure {
-    if !session.cancel.is_set() || failure.status == Status::Cancelled {
-        return failure;
-    }
-    Failure { status: Status::Cancelled, text: format!("cancelled: {}", failure.text), is_drawn: false, help: None }
 }
 
 /// Says how it went. What failed first counts, what failed at the end is said too.

@@ -6,7 +6,7 @@ use build::{BuildError, Class};
 use dockerfile::Diagnostic;
 use pipeline::PluginError;
 use source::git::GitError;
-use transport::{Kind, TransportError};
+use transport::TransportError;
 
 /// Exit codes; `EXIT_CODES` in the help says them in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,40 +58,36 @@ impl Failure {
 
     /// A failure from an error and its causes.
     pub(crate) fn of(status: Status, error: &dyn Error) -> Self {
-        Self::new(status, chain(error))
+        Self::new(status, http::with_causes(error))
     }
 
     /// Whose turn it is, as plugins say it.
-    pub(crate) fn class(&self) -> pipeline::Class {
+    pub(crate) fn class(&self) -> Class {
         match self.status {
-            Status::Done | Status::Bug => pipeline::Class::Bug,
-            Status::Usage => pipeline::Class::Configuration,
-            Status::Source => pipeline::Class::Source,
-            Status::Step => pipeline::Class::Step,
-            Status::Refused => pipeline::Class::Refused,
-            Status::Environment => pipeline::Class::Environment,
-            Status::Remote => pipeline::Class::Remote,
-            Status::Cancelled => pipeline::Class::Cancelled,
+            Status::Done | Status::Bug => Class::Bug,
+            Status::Usage => Class::Configuration,
+            Status::Source => Class::Source,
+            Status::Step => Class::Step,
+            Status::Refused => Class::Refused,
+            Status::Environment => Class::Environment,
+            Status::Remote => Class::Remote,
+            Status::Cancelled => Class::Cancelled,
         }
+    }
+
+    /// The same once everything was told to stop: it failed of that. What only noticed it has no more to say.
+    pub(crate) fn of_stopping(self) -> Self {
+        if self.status == Status::Cancelled {
+            return self;
+        }
+        let has_noticed = self.text == "cancelled" || self.text.ends_with(": cancelled");
+        let text = if has_noticed { "cancelled".to_owned() } else { format!("cancelled: {}", self.text) };
+        Self::new(Status::Cancelled, text)
     }
 
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
-}
-
-/// An error and its causes on one line, each cause once.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let more = deeper.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = deeper.source();
-    }
-    text
 }
 
 pub(crate) fn of_class(class: Class) -> Status {
@@ -108,27 +104,12 @@ pub(crate) fn of_class(class: Class) -> Status {
 }
 
 pub(crate) fn of_transport(error: &TransportError) -> Failure {
-    let status = match error.kind() {
-        Kind::Image => Status::Source,
-        Kind::Configuration => Status::Usage,
-        Kind::Environment => Status::Environment,
-        Kind::Remote => Status::Remote,
-    };
-    Failure::of(status, error)
+    Failure::of(of_class(error.kind().into()), error)
 }
 
 /// A plugin that failed, drawn into the Dockerfile (its path and text) where it has a place there.
 pub(crate) fn of_plugin(error: &PluginError, dockerfile: Option<(&str, &str)>) -> Failure {
-    let status = match error.class {
-        pipeline::Class::Bug => Status::Bug,
-        pipeline::Class::Configuration => Status::Usage,
-        pipeline::Class::Source => Status::Source,
-        pipeline::Class::Step => Status::Step,
-        pipeline::Class::Refused => Status::Refused,
-        pipeline::Class::Environment => Status::Environment,
-        pipeline::Class::Remote => Status::Remote,
-        pipeline::Class::Cancelled => Status::Cancelled,
-    };
+    let status = of_class(error.class);
     if let (Some(span), Some((path, text))) = (error.span, dockerfile) {
         let diagnostic = Diagnostic { message: error.text.clone(), span, help: error.help.clone() };
         return crate::diagnostic::failure(status, &diagnostic, path, text);
@@ -138,18 +119,7 @@ pub(crate) fn of_plugin(error: &PluginError, dockerfile: Option<(&str, &str)>) -
 
 /// A source that could not be had.
 pub(crate) fn of_git(error: &GitError) -> Failure {
-    Failure::of(of_source(error.class()), error)
-}
-
-/// Whose turn it is after a source that could not be had.
-pub(crate) fn of_source(class: source::Class) -> Status {
-    match class {
-        source::Class::Environment => Status::Environment,
-        source::Class::Service => Status::Remote,
-        source::Class::Source => Status::Source,
-        source::Class::Refused => Status::Refused,
-        source::Class::Cancelled | source::Class::TimedOut => Status::Cancelled,
-    }
+    Failure::of(of_class(error.class().into()), error)
 }
 
 /// A failed build, drawn into the Dockerfile where it has a place there.
@@ -164,4 +134,17 @@ pub(crate) fn of_build(error: &BuildError, path: &str, text: &str) -> Failure {
         failure.text = format!("{}\nits last lines were:\n{}", failure.text, lines.join("\n"));
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_because_it_is_to_stop_says_no_more_than_that() {
+        let text = |status, text: &str| Failure::new(status, text).of_stopping().text;
+        assert_eq!(text(Status::Environment, "docker://r/a:1: cannot be written: cancelled"), "cancelled");
+        assert_eq!(text(Status::Remote, "r: no answer"), "cancelled: r: no answer");
+        assert_eq!(text(Status::Cancelled, "git: out of time"), "git: out of time");
+    }
 }

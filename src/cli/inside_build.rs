@@ -22,7 +22,7 @@ use pipeline::{BuildObject, Registry, Task, UserParams};
 
 use crate::build::{self, Demand};
 use crate::environment::{Environment, SourceLogin};
-use crate::failure::{self, Failure, Status};
+use crate::failure::{Failure, Status};
 use crate::inputs;
 use crate::log::Style;
 use crate::output;
@@ -159,7 +159,8 @@ fn user_params(arguments: &Arguments, environment: &Environment) -> Result<UserP
     let is_json = given.trim_start().starts_with(['{', '[', '"']) || given.trim() == "null";
     let read = |path: &str| inputs::read(Path::new(path), "the user parameters");
     let text = if is_json { given.to_owned() } else { String::from_utf8_lossy(&read(given)?).into_owned() };
-    Task::parse(&text).map_err(|error| Failure::new(Status::Usage, format!("USER_PARAMS: {}", failure::chain(&error))))
+    Task::parse(&text)
+        .map_err(|error| Failure::new(Status::Usage, format!("USER_PARAMS: {}", http::with_causes(&error))))
 }
 
 /// What is demanded: by the user parameters, then by labels of the Build, then by arguments of plugins.

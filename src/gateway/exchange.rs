@@ -112,13 +112,7 @@ impl From<StoreError> for Refusal {
 
 /// An error with its causes, on one line.
 fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text.replace(['\r', '\n'], " ")
+    http::with_causes(error).replace(['\r', '\n'], " ")
 }
 
 /// The exchanges of one step, shared by its connections.

@@ -332,6 +332,21 @@ fn root_cause(error: reqwest::Error) -> Cause {
     Arc::new(RootCause(bottom.to_string()))
 }
 
+/// An error and its causes on one line, each cause once.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let more = deeper.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = deeper.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,6 +355,17 @@ mod tests {
     fn a_shown_url_has_neither_password_nor_query() {
         let url = Url::parse("https://user:pass@registry.example:5000/v2/a?token=x#y").unwrap();
         assert_eq!(shown(&url), "https://registry.example:5000/v2/a");
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Layer(&'static str, #[source] Option<Box<Layer>>);
+        let bottom = Layer("no route", None);
+        let middle = Layer("tcp: no route", Some(Box::new(bottom)));
+        let top = Layer("cannot connect", Some(Box::new(middle)));
+        assert_eq!(with_causes(&top), "cannot connect: tcp: no route");
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod upload;
 
 pub use bytes::Bytes;
 pub use client::Client;
-pub use error::{Cause, HttpError, Phase, shown};
+pub use error::{Cause, HttpError, Phase, shown, with_causes};
 pub use judge::Judge;
 pub use options::{CaBundle, ClientOptions, Floor, Identity, Proxies, Tls};
 pub use redirect::is_same_origin;

@@ -126,7 +126,7 @@ impl HubClient {
         parameters: &[Value],
     ) -> Result<Result<Value, Fault>, HubError> {
         let remote = |text: String| HubError::Remote { call, text };
-        let failed = |error: HttpError| remote(with_causes(&error));
+        let failed = |error: HttpError| remote(http::with_causes(&error));
         let request = request.header(CONTENT_TYPE, "text/xml").map_err(failed)?.body(wire::call(call, parameters));
         let response = http.send_retrying(&request).map_err(failed)?;
         let status = response.status();
@@ -142,20 +142,6 @@ impl HubClient {
         tracing::debug!(call, fault = answer.as_ref().err().map(|fault| fault.code), "asked the hub");
         Ok(answer)
     }
-}
-
-/// An error and its causes, each said once.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let more = deeper.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = deeper.source();
-    }
-    text
 }
 
 impl Hub for HubClient {

@@ -6,10 +6,8 @@
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Client, HttpError, Method, Request, Secret, Url};
+use http::{Client, HttpError, Method, Request, Secret, Url, with_causes};
 use serde_json::{Map, Value, json};
-
-use crate::client::with_causes;
 
 /// The most that is read of an answer, in bytes.
 const MAX_ANSWER: usize = 1 << 20;

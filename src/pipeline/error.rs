@@ -1,42 +1,7 @@
 //! What a plugin says when it cannot do its work.
 
+pub use build::Class;
 use dockerfile::Span;
-
-/// Whose turn it is when something failed; the exit code follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// A mistake of this program.
-    Bug,
-    /// Arguments or configuration.
-    Configuration,
-    /// The source: Dockerfile, context, base.
-    Source,
-    /// A step failed.
-    Step,
-    /// A check or policy said no.
-    Refused,
-    /// This environment cannot do it.
-    Environment,
-    /// A service failed or denied us.
-    Remote,
-    /// Told to stop.
-    Cancelled,
-}
-
-impl From<build::Class> for Class {
-    fn from(class: build::Class) -> Self {
-        match class {
-            build::Class::Bug => Self::Bug,
-            build::Class::Configuration => Self::Configuration,
-            build::Class::Source => Self::Source,
-            build::Class::Step => Self::Step,
-            build::Class::Refused => Self::Refused,
-            build::Class::Environment => Self::Environment,
-            build::Class::Remote => Self::Remote,
-            build::Class::Cancelled => Self::Cancelled,
-        }
-    }
-}
 
 /// Why a plugin failed, in words for whoever reads the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,16 +27,7 @@ impl PluginError {
     /// A failure from an error and its causes, each said once.
     #[must_use]
     pub fn of(class: Class, error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(deeper) = cause {
-            let more = deeper.to_string();
-            if !text.contains(&more) {
-                text = format!("{text}: {more}");
-            }
-            cause = deeper.source();
-        }
-        Self::new(class, text)
+        Self::new(class, http::with_causes(error))
     }
 
     /// With what to do about it.
@@ -89,7 +45,7 @@ impl PluginError {
 
 impl From<build::BuildError> for PluginError {
     fn from(error: build::BuildError) -> Self {
-        let class = error.class().into();
+        let class = error.class();
         let span = error.diagnostic().map(|diagnostic| diagnostic.span);
         Self { span, ..Self::of(class, &error) }
     }
@@ -97,12 +53,6 @@ impl From<build::BuildError> for PluginError {
 
 impl From<transport::TransportError> for PluginError {
     fn from(error: transport::TransportError) -> Self {
-        let class = match error.kind() {
-            transport::Kind::Image => Class::Source,
-            transport::Kind::Configuration => Class::Configuration,
-            transport::Kind::Environment => Class::Environment,
-            transport::Kind::Remote => Class::Remote,
-        };
-        Self::of(class, &error)
+        Self::of(error.kind().into(), &error)
     }
 }

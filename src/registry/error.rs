@@ -1,7 +1,5 @@
 //! What registries refuse, get wrong, or fail at.
 
-use std::error::Error;
-use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::time::Duration;
 
@@ -301,22 +299,5 @@ fn told(message: &Option<String>) -> String {
 
 /// Errors with their causes, on one line.
 fn shown(errors: &[RegistryError]) -> String {
-    errors.iter().map(|error| chain(error).to_string()).collect::<Vec<_>>().join("; ")
-}
-
-/// `error` and its causes, for messages that have room for no more than text.
-pub(crate) fn chain(error: &dyn Error) -> impl Display {
-    struct Chain<'e>(&'e dyn Error);
-    impl Display for Chain<'_> {
-        fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-            write!(formatter, "{}", self.0)?;
-            let mut cause = self.0.source();
-            while let Some(error) = cause {
-                write!(formatter, ": {error}")?;
-                cause = error.source();
-            }
-            Ok(())
-        }
-    }
-    Chain(error)
+    errors.iter().map(|error| http::with_causes(error)).collect::<Vec<_>>().join("; ")
 }

@@ -7,8 +7,8 @@ use oci::Reference;
 use tracing::{debug, warn};
 
 use crate::endpoint::{Access, Endpoint};
-use crate::error::chain;
 use crate::{Candidate, Registries, RegistryError};
+use http::with_causes;
 
 /// What was learned about places.
 #[derive(Debug, Default)]
@@ -128,7 +128,7 @@ impl Tried {
     /// Says that another place is tried after the last one.
     pub(crate) fn warn(&self) {
         if let Some(Failure { error, .. }) = self.failures.last() {
-            warn!(image = %self.image, error = %chain(error), "trying the next place of the image");
+            warn!(image = %self.image, error = with_causes(error), "trying the next place of the image");
         }
     }
 

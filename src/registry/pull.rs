@@ -5,14 +5,13 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RANGE};
-use http::{BodyReader, Bytes, HttpError, Method, Request, Response, StatusCode};
+use http::{BodyReader, Bytes, HttpError, Method, Request, Response, StatusCode, with_causes};
 use oci::manifest::{MAX_MANIFEST, media_type};
 use oci::{Descriptor, Digest, Document, Hasher, Reference};
 use tracing::debug;
 
 use crate::answer::{named, refusal};
 use crate::endpoint::{Access, Endpoint};
-use crate::error::chain;
 use crate::places::Tried;
 use crate::{Candidate, Kind, Registries, RegistryError};
 
@@ -405,7 +404,7 @@ impl BlobReader {
         while self.retries > 0 && broken.is_transient() {
             self.retries -= 1;
             self.resumed_at = self.received;
-            debug!(blob = %self.source.blob.digest, at = self.received, error = %chain(&broken), "resuming a blob");
+            debug!(blob = %self.source.blob.digest, at = self.received, error = with_causes(&broken), "resuming a blob");
             match open(endpoint, access, &self.source.blob, self.received) {
                 Ok((body, skip)) => {
                     self.skip = skip;

@@ -3,13 +3,12 @@
 use std::io::{self, Read};
 
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{CHUNK, Method, Request, StatusCode};
+use http::{CHUNK, Method, Request, StatusCode, with_causes};
 use oci::{Digest, Hasher, Reference};
 use tracing::{debug, warn};
 
 use crate::answer::{named, refusal};
 use crate::endpoint::Access;
-use crate::error::chain;
 use crate::{Registries, RegistryError, Upload};
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -99,7 +98,7 @@ impl Registries {
                 Err(error) => error,
             };
             let Some(delay) = delays.next().filter(|_| error.is_transient()) else { return Err(error) };
-            warn!(%image, %digest, error = %chain(&error), "pushing the blob again");
+            warn!(%image, %digest, error = with_causes(&error), "pushing the blob again");
             self.inner.client.pause(delay);
         }
     }

@@ -1,12 +1,11 @@
 //! Whose turn it is after a failure, which decides the exit code.
 
 use store::StoreError;
-use transport::TransportError;
 
 use super::UnpackError;
 
 /// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// Ours: a bug.
     Bug,
@@ -26,10 +25,33 @@ pub enum Class {
     Cancelled,
 }
 
+impl From<transport::Kind> for Class {
+    fn from(kind: transport::Kind) -> Self {
+        match kind {
+            transport::Kind::Image => Self::Source,
+            transport::Kind::Configuration => Self::Configuration,
+            transport::Kind::Environment => Self::Environment,
+            transport::Kind::Remote => Self::Remote,
+        }
+    }
+}
+
+impl From<source::Class> for Class {
+    fn from(class: source::Class) -> Self {
+        match class {
+            source::Class::Source => Self::Source,
+            source::Class::Refused => Self::Refused,
+            source::Class::Environment => Self::Environment,
+            source::Class::Service => Self::Remote,
+            source::Class::Cancelled | source::Class::TimedOut => Self::Cancelled,
+        }
+    }
+}
+
 impl UnpackError {
     pub(super) fn class(&self) -> Class {
         match self {
-            Self::Transport(error) => of_transport(error),
+            Self::Transport(error) => error.kind().into(),
             Self::Apply(error) => of_layer(error),
             Self::Store(error) => of_store(error),
             Self::DiffId { .. } | Self::OpaqueRoot => Class::Source,
@@ -45,15 +67,6 @@ pub(super) fn is_full(error: &std::io::Error) -> bool {
 
 pub(super) fn of_store(_: &StoreError) -> Class {
     Class::Environment
-}
-
-pub(super) fn of_transport(error: &TransportError) -> Class {
-    match error.kind() {
-        transport::Kind::Image => Class::Source,
-        transport::Kind::Configuration => Class::Configuration,
-        transport::Kind::Environment => Class::Environment,
-        transport::Kind::Remote => Class::Remote,
-    }
 }
 
 /// A layer that cannot be unpacked or written is its maker's fault, unless there is no room.
@@ -74,14 +87,4 @@ pub(super) fn is_full_within(error: &(dyn std::error::Error + 'static)) -> bool 
 
 pub(super) fn is_forbidden(error: &source::download::DownloadError) -> bool {
     matches!(error, source::download::DownloadError::Http(http::HttpError::Forbidden { .. }))
-}
-
-pub(super) fn of_source(class: source::Class) -> Class {
-    match class {
-        source::Class::Source => Class::Source,
-        source::Class::Refused => Class::Refused,
-        source::Class::Environment => Class::Environment,
-        source::Class::Service | source::Class::TimedOut => Class::Remote,
-        source::Class::Cancelled => Class::Cancelled,
-    }
 }

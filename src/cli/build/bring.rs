@@ -184,8 +184,9 @@ impl<'a> Bring<'a> {
     }
 
     fn of_archive(&self, error: &ArchiveError, name: &str) -> Failure {
-        let status = if self.session.cancel.is_set() { Status::Cancelled } else { failure::of_source(error.class()) };
-        let failure = Failure::new(status, format!("{name}: {}", failure::chain(error)));
+        let status =
+            if self.session.cancel.is_set() { Status::Cancelled } else { failure::of_class(error.class().into()) };
+        let failure = Failure::new(status, format!("{name}: {}", http::with_causes(error)));
         match error {
             ArchiveError::NotTar { .. } => failure.help("a build context is a directory, a git URL or a tar"),
             ArchiveError::Into { .. } | ArchiveError::Read { .. } | ArchiveError::Unpack(_) => failure,
@@ -202,7 +203,7 @@ pub(super) fn shown(url: &str) -> String {
 }
 
 fn of_download(error: &DownloadError) -> Failure {
-    Failure::of(failure::of_source(error.class()), error)
+    Failure::of(failure::of_class(error.class().into()), error)
 }
 
 /// All of it, if it may be a Dockerfile: one byte more than those may have, so that the parser says it is too large.

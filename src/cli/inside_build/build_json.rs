@@ -174,7 +174,7 @@ fn git_url(uri: &str, reference: Option<&str>, folder: &str) -> Result<String, S
     };
     match GitUrl::recognise(&url) {
         Some(Ok(_)) => Ok(url),
-        Some(Err(error)) => Err(crate::failure::chain(&error)),
+        Some(Err(error)) => Err(http::with_causes(&error)),
         None => Err("the uri is not the address of a git repository".to_owned()),
     }
 }

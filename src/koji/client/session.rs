@@ -6,10 +6,10 @@
 use std::sync::{MutexGuard, PoisonError};
 
 use http::header::HeaderName;
-use http::{Client, Method, Request, Secret, Url};
+use http::{Client, Method, Request, Secret, Url, with_causes};
 use serde_json::{Value, json};
 
-use super::{AUTH_EXPIRED, HubClient, Login, with_causes};
+use super::{AUTH_EXPIRED, HubClient, Login};
 use crate::HubError;
 
 /// A login that stands.

@@ -56,36 +56,32 @@ fn ended(exit: ToolExit) -> String {
 impl ExternalError {
     /// For whoever reads the log. `last` are the last lines on its standard error.
     pub(super) fn said(&self, last: &[String]) -> PluginError {
-        let class = match self {
-            Self::TimedOut(_) | Self::Cancelled => Class::Cancelled,
-            Self::Folder { .. } | Self::Start(ToolError::Start(_)) => Class::Environment,
-            // The program is the site's.
-            Self::Start(_)
-            | Self::Ended(_)
-            | Self::EndedBadly(_)
-            | Self::Silent
-            | Self::Lingers(_)
-            | Self::AfterDone(_)
-            | Self::LongLine(_)
-            | Self::TooMuch { .. }
-            | Self::NotText(_)
-            | Self::NoMessage { .. }
-            | Self::WrongPhase { .. }
-            | Self::Wrong(_) => Class::Configuration,
-        };
+        let (class, help) = self.answered();
         let mut error = PluginError::of(class, self);
         if !last.is_empty() {
             error.text =
                 format!("{}\n  its last lines on standard error were:\n  | {}", error.text, last.join("\n  | "));
         }
+        PluginError { help: help.map(str::to_owned), ..error }
+    }
+
+    /// Whose turn it is, and what to do about it.
+    fn answered(&self) -> (Class, Option<&'static str>) {
         match self {
-            Self::TimedOut(_) => {
-                error.help("give it more time with `timeout` beside its name, or find out what it waits for")
-            }
-            Self::Start(ToolError::Setup { .. }) => error.help(
-                "it must be executable, and so must the interpreter that its first line names; see docs/plugins.md",
+            Self::TimedOut(_) => (
+                Class::Cancelled,
+                Some("give it more time with `timeout` beside its name, or find out what it waits for"),
             ),
-            Self::Cancelled | Self::Folder { .. } | Self::Start(_) => error,
+            Self::Cancelled => (Class::Cancelled, None),
+            Self::Folder { .. } | Self::Start(ToolError::Start(_)) => (Class::Environment, None),
+            // The program is the site's.
+            Self::Start(ToolError::Setup { .. }) => (
+                Class::Configuration,
+                Some(
+                    "it must be executable, and so must the interpreter that its first line names; see docs/plugins.md",
+                ),
+            ),
+            Self::Start(_) => (Class::Configuration, None),
             Self::Ended(_)
             | Self::EndedBadly(_)
             | Self::Silent
@@ -96,9 +92,10 @@ impl ExternalError {
             | Self::NotText(_)
             | Self::NoMessage { .. }
             | Self::WrongPhase { .. }
-            | Self::Wrong(_) => {
-                error.help("the plugin is a program of the site's; docs/plugins.md says what it may write")
-            }
+            | Self::Wrong(_) => (
+                Class::Configuration,
+                Some("the plugin is a program of the site's; docs/plugins.md says what it may write"),
+            ),
         }
     }
 }
