@@ -213,7 +213,7 @@ fn decide(rules: &Rules, before: &Before) -> Result<Labels, PluginError> {
     added.extend(equal(&rules.equal, &before.parent, &explicit));
     if let Some(format) = &rules.url_format {
         let all = union(&[&before.parent, &before.written, &added, &before.demanded]);
-        added.insert("url".to_owned(), labels::fill(format, &all, Class::Configuration)?);
+        added.insert("url".to_owned(), labels::fill_if_there(format, &all, Class::Configuration)?);
     }
     added.retain(|name, value| {
         let written = before.written.contains_key(name);

@@ -42,15 +42,31 @@ pub(crate) fn value<'l>(labels: &'l Labels, name: &str) -> Option<&'l str> {
 
 /// The same, where nothing can go on without it.
 pub(crate) fn need<'l>(labels: &'l Labels, name: &str) -> Result<&'l str, PluginError> {
-    value(labels, name).ok_or_else(|| {
-        let text = format!("the image has no label {name}");
-        PluginError::new(Class::Source, text).help(format!("add `LABEL {name}=…` to the Dockerfile"))
-    })
+    value(labels, name).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> PluginError {
+    let text = format!("the image has no label {name}");
+    PluginError::new(Class::Source, text).help(format!("add `LABEL {name}=…` to the Dockerfile"))
 }
 
 /// `{label}` in a text replaced by the label's value; `{{` and `}}` are braces. `whose` is the class of an error in the
 /// text itself; a label that is missing is the source's.
 pub(crate) fn fill(format: &str, labels: &Labels, whose: Class) -> Result<String, PluginError> {
+    replaced(format, whose, &|name| need(labels, name))
+}
+
+/// The same with the labels of exactly these names, which may be empty: a tag cannot do without a value, a text of the
+/// site can, and there aliases are labels already.
+pub(crate) fn fill_if_there(format: &str, labels: &Labels, whose: Class) -> Result<String, PluginError> {
+    replaced(format, whose, &|name| labels.get(name).map(String::as_str).ok_or_else(|| missing(name)))
+}
+
+fn replaced<'l>(
+    format: &str,
+    whose: Class,
+    value: &dyn Fn(&str) -> Result<&'l str, PluginError>,
+) -> Result<String, PluginError> {
     let malformed = |why: &str| PluginError::new(whose, format!("`{format}`: {why}"));
     let mut filled = String::new();
     let mut characters = format.chars().peekable();
@@ -60,7 +76,7 @@ pub(crate) fn fill(format: &str, labels: &Labels, whose: Class) -> Result<String
             '{' => {
                 let name = name(&mut characters).ok_or_else(|| malformed("a brace is not closed"))?;
                 let missing = |error: PluginError| PluginError { text: format!("`{format}`: {}", error.text), ..error };
-                filled.push_str(need(labels, &name).map_err(missing)?);
+                filled.push_str(value(&name).map_err(missing)?);
             }
             '}' => return Err(malformed("a brace is closed that is not open; write `}}` for a brace")),
             other => filled.push(other),
@@ -110,6 +126,14 @@ mod tests {
         check("{empty}", Err("`{empty}`: the image has no label empty"));
         check("a{version", Err("`a{version`: a brace is not closed"));
         check("a}b", Err("`a}b`: a brace is closed that is not open; write `}}` for a brace"));
+    }
+
+    #[test]
+    fn a_text_of_the_site_may_name_a_label_that_is_empty() {
+        let labels = of(&[("version", "1"), ("Release", "2"), ("empty", ""), ("com.redhat.component", "c")]);
+        let fill = |format: &str| fill_if_there(format, &labels, Class::Configuration).map_err(|error| error.text);
+        assert_eq!(fill("{empty}/{version}/{Release}/{com.redhat.component}").as_deref(), Ok("/1/2/c"));
+        assert_eq!(fill("{release}"), Err("`{release}`: the image has no label release".to_owned()));
     }
 
     #[test]

@@ -32,6 +32,8 @@ impl Options {
     /// Reads the arguments; `release` is the one that the build system demands.
     pub(crate) fn read(args: Option<&Map<String, Value>>, release: Option<&str>) -> Result<Self, PluginError> {
         let given = |name: &str| args.and_then(|args| args.get(name)).filter(|value| !value.is_null());
+        // An argument that is said to be nothing is not one that is not said.
+        let is_none = |name: &str| args.is_some_and(|args| args.get(name).is_some_and(Value::is_null));
         let mut labels: Labels =
             release.map(|release| ("release".to_owned(), release.to_owned())).into_iter().collect();
         if let Some(value) = given("labels") {
@@ -41,10 +43,12 @@ impl Options {
             None => Ok(usual.iter().map(|text| (*text).to_owned()).collect()),
             Some(value) => list(value).ok_or_else(|| wrong(name, value, "a list of texts")),
         };
-        let aliases = match given("aliases") {
+        let aliases: Vec<_> = match given("aliases") {
             Some(value) => texts_by_name("aliases", value)?.into_iter().collect(),
-            None => ALIASES.map(|(new, old)| (old.to_owned(), new.to_owned())).to_vec(),
+            None => Vec::new(),
         };
+        // The reference takes an empty map for none.
+        let aliases = if aliases.is_empty() { usual_aliases() } else { aliases };
         let equal = given("equal_labels").map_or(Ok(Vec::new()), |value| {
             let groups = value.as_array().and_then(|groups| groups.iter().map(self::list).collect());
             groups.ok_or_else(|| wrong("equal_labels", value, "a list of lists of texts"))
@@ -53,7 +57,7 @@ impl Options {
             .map(|value| value.as_str().map(str::to_owned).ok_or_else(|| wrong("info_url_format", value, "a text")));
         Ok(Self {
             labels,
-            automatic: list("auto_labels", &AUTOMATIC)?,
+            automatic: if is_none("auto_labels") { Vec::new() } else { list("auto_labels", &AUTOMATIC)? },
             aliases,
             equal: equal?,
             url_format: url_format.transpose()?,
@@ -61,6 +65,10 @@ impl Options {
             of_the_parent: list("dont_overwrite", &[])?,
         })
     }
+}
+
+fn usual_aliases() -> Vec<(String, String)> {
+    ALIASES.map(|(new, old)| (old.to_owned(), new.to_owned())).to_vec()
 }
 
 fn wrong(name: &str, found: &Value, expected: &str) -> PluginError {

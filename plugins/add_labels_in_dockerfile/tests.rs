@@ -222,6 +222,21 @@ fn arguments_of_older_lists_are_read() {
 }
 
 #[test]
+fn no_automatic_labels_are_none_and_no_aliases_are_the_usual_ones() {
+    let read = options(json!({"auto_labels": null, "aliases": {}})).unwrap();
+    assert_eq!((read.automatic.len(), read.aliases.len()), (0, ALIASES.len()));
+    let read = options(json!({"aliases": null})).unwrap();
+    assert_eq!((read.automatic.len(), read.aliases.len()), (AUTOMATIC.len(), ALIASES.len()));
+}
+
+#[test]
+fn the_urls_format_may_name_a_label_that_is_empty() {
+    let rules = Rules { url_format: Some("u/{name}/{a.b}".to_owned()), ..usual() };
+    let before = Before { written: of(&[("name", ""), ("a.b", "c")]), ..Before::default() };
+    assert_eq!(decide(&rules, &before).unwrap(), of(&[("url", "u//c")]));
+}
+
+#[test]
 fn wrong_arguments_are_named() {
     for (args, text) in [
         (json!({"labels": "x"}), "argument labels is \"x\"; it must be a map of texts, or its JSON"),

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use build::Request;
 use dockerfile::{Base, Kind};
-use oci::{ImageConfig, Platform};
+use oci::ImageConfig;
 use pipeline::site::Site;
 use pipeline::{Class, Edit, Injected, PluginError, Reasoned};
 
-use super::{parse, rewritten};
+use super::{request, rewritten};
 use crate::add_dockerfile::{self, FOLDER, Snapshot};
 use crate::repository_files::{self, Around, KojiTarget, RepoUrl, Wishes};
 use crate::{add_image_content_manifest, hide_files, manual};
@@ -209,10 +208,6 @@ fn labels(text: &str, parent: &Parent) -> Result<BTreeMap<String, String>, Plugi
     config.config.env.clone_from(&parent.env);
     config.config.labels.clone_from(&parent.labels);
     Ok(build::preview(&plan, &|_| Some(config.clone()))?.config.labels)
-}
-
-fn request(text: &str) -> Result<Request, PluginError> {
-    Ok(Request::of(parse(text)?, Platform::host()))
 }
 
 /// The last USER of the stages that the last one is built on and of itself, unexpanded; else the parent's.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use build::Request;
 use dockerfile::Base;
-use oci::{ImageConfig, Platform};
+use oci::ImageConfig;
 use pipeline::site::Site;
 use pipeline::{PluginError, Tags};
 use serde_json::{Map, Value};
 
-use super::{parse, rewritten};
+use super::{request, rewritten};
 use crate::add_labels_in_dockerfile::{self, Options};
 use crate::{labels, tag_from_config};
 
@@ -34,13 +33,23 @@ pub fn with_labels(
     Ok((added, rewritten(text, &edit.into_iter().collect::<Vec<_>>())?))
 }
 
+/// The Dockerfile with the release in `variable`, as container.yaml's `set_release_env` wants it; `all` are the image's
+/// labels. As it is where there is no release, or no variable can have that name.
+///
+/// # Errors
+/// [`pipeline::Class::Source`] for what is no Dockerfile.
+pub fn with_release_env(text: &str, variable: &str, all: &Texts) -> Result<String, PluginError> {
+    let edit = add_labels_in_dockerfile::release_env(variable, all).ok();
+    rewritten(text, &edit.into_iter().collect::<Vec<_>>())
+}
+
 /// The labels of the image that the last stage is built on, if its own are `labels`, and those the Dockerfile sets; with
 /// `variables` in the parent's environment.
 ///
 /// # Errors
 /// [`pipeline::Class::Source`] for what is no Dockerfile.
 pub fn labels(text: &str, labels: &Texts, variables: &Texts) -> Result<(Texts, Texts), PluginError> {
-    let request = Request::of(parse(text)?, Platform::host());
+    let request = request(text)?;
     let plan = build::plan(&request)?;
     let preview = |labels: &Texts| {
         let parent = |_| {

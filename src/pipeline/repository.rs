@@ -46,7 +46,8 @@ pub fn file_name(url: &str) -> Result<String, PluginError> {
     let path =
         path.split_once("://").map_or(path, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""));
     let path = decoded(path);
-    let last = path.rsplit('/').next().unwrap_or_default();
+    // As the reference has it, `p/` is named by `p`.
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let stem = last.strip_suffix(".repo").unwrap_or(last);
     if stem.is_empty() || matches!(last, "." | "..") || last.len() > MAX_NAME || last.chars().any(char::is_control) {
         let text = format!("`{last}` at the end of a repository file's URL is no file name");
@@ -80,8 +81,17 @@ mod tests {
         assert_eq!(file_name("http://h.example/p/a%20b.repo").unwrap(), "a b-50515.repo");
         assert_eq!(file_name("http://h.example/a~b+c.repo?x=/y").unwrap(), "a~b+c-53e7c.repo");
         assert_eq!(file_name("/etc/yum.repos.d/f40-container").unwrap(), "f40-container-c914c.repo");
+        assert_eq!(file_name("http://h/p/").unwrap(), "p-7cd3c.repo");
+        assert_eq!(file_name("http://h/p/my.repo/").unwrap(), "my-e0b73.repo");
+        assert!(file_name("http://h/p/my////?some=extra///").unwrap().starts_with("my-"));
         assert!(file_name("http://h.example/..%2fetc%2fx.repo").unwrap().starts_with("x-"));
-        for url in ["http://h.example", "http://h.example/..", "http://h.example/.repo", "http://h.example/a%0a.repo"] {
+        for url in [
+            "http://h.example",
+            "http://h.example///?some=extra",
+            "http://h.example/..",
+            "http://h.example/.repo",
+            "http://h.example/a%0a.repo",
+        ] {
             assert!(file_name(url).is_err(), "{url}");
         }
         assert_eq!(decoded("%4%zz%41%ff"), "%4%zz%41%ff");

@@ -32,7 +32,7 @@ pub(super) fn outcome(area: &str, case: &Value, wanted: &Value) -> Option<(Outco
 }
 
 fn parent(input: &Value) -> Parent {
-    let env = input["base_env"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let env = super::publish::texts(&input["base_env"]).into_iter().map(|(name, value)| format!("{name}={value}"));
     let labels = input["base_labels"].as_object().map(|_| super::map(&input["base_labels"])).unwrap_or_default();
     Parent { user: text(input, "base_user").unwrap_or_default().to_owned(), env: env.collect(), labels }
 }
@@ -77,6 +77,12 @@ impl Hub for CaseHub {
 fn repositories(input: &Value, expected: &Value) -> Outcome {
     let site = decisions::site(&super::site(&input["config"], &context(), &BTreeSet::new())).map_err(failed)?;
     let mut urls: Vec<(String, Vec<u8>)> = pairs(&input["repo_urls"]);
+    let mut without = BTreeSet::new();
+    for (url, content) in &mut urls {
+        let (whole, is_changed) = with_base_urls(&String::from_utf8_lossy(content));
+        *content = whole.into_bytes();
+        without.extend(decisions::repository_file_name(url).ok().filter(|_| is_changed));
+    }
     // The first generation's cases have files that other plugins made.
     let files = input["repo_files"].as_array().into_iter().flatten().filter_map(Value::as_str);
     urls.extend(files.map(|name| (format!("http://files.example/{name}"), b"[a]\nbaseurl=u\n".to_vec())));
@@ -84,13 +90,13 @@ fn repositories(input: &Value, expected: &Value) -> Outcome {
     let wanted = Repositories {
         site: &site,
         urls,
-        proxy: text(input, "inject_proxy").map(str::to_owned),
+        proxy: text(input, "inject_proxy").or(text(&input["plugin_args"], "inject_proxy")).map(str::to_owned),
         koji: text(input, "koji_target").map(|target| (target.to_owned(), hub)),
-        include_koji_repo: input["include_koji_repo"] == true,
-        is_scratch: input["scratch"] == true,
+        include_koji_repo: is_koji_included(input, expected),
+        is_scratch: input["scratch"] == true || input["user_params"]["scratch"] == true,
     };
     let effects = injected::repositories(text(input, "dockerfile").unwrap(), &parent(input), &wanted);
-    shown(&effects.map_err(failed)?)
+    shown_without(&effects.map_err(failed)?, &without)
 }
 
 fn context() -> Value {
@@ -104,18 +110,7 @@ fn pairs(map: &Value) -> Vec<(String, Vec<u8>)> {
 
 fn proxy(input: &Value) -> Outcome {
     let site = decisions::site("version: 1\n").map_err(failed)?;
-    // Sections of the cases need no base URL; those of repository files do.
-    let content = text(input, "content").unwrap();
-    let with_url: String = content
-        .lines()
-        .map(
-            |line| {
-                if line.trim_start().starts_with('[') { format!("{line}\nbaseurl=u\n") } else { format!("{line}\n") }
-            },
-        )
-        .collect();
-    let has_url = content.lines().any(|line| line.trim_start().starts_with("baseurl"));
-    let content = if has_url { content.to_owned() } else { with_url };
+    let (content, is_changed) = with_base_urls(text(input, "content").unwrap());
     let wanted = Repositories {
         site: &site,
         urls: vec![("http://r.example/a.repo".to_owned(), content.into_bytes())],
@@ -126,12 +121,33 @@ fn proxy(input: &Value) -> Outcome {
     };
     let effects = injected::repositories("FROM a\n", &Parent::default(), &wanted).map_err(failed)?;
     let made = effects.seen.values().next().cloned().unwrap_or_default();
-    let drop = if has_url { "" } else { "baseurl" };
+    let drop = if is_changed { "baseurl" } else { "" };
     Ok(json!({ "content": sections(&made, drop) }))
 }
 
+/// Whether another plugin of atomic-reactor wants Koji's repository beside others; the answer, where the input does not
+/// have it, is in what was made of it.
+fn is_koji_included(input: &Value, expected: &Value) -> bool {
+    let contents = expected["context_repo_files"].as_object().into_iter().flat_map(Map::values);
+    let is_there = || contents.filter_map(Value::as_str).any(|text| text.contains("[atomic-reactor-koji-plugin-"));
+    input["include_koji_repo"].as_bool().unwrap_or_else(is_there)
+}
+
+/// Sections of the cases need no base URL, those of repository files do: the same with one where there is none at all,
+/// and whether that is another text.
+fn with_base_urls(content: &str) -> (String, bool) {
+    if ["baseurl", "mirrorlist", "metalink"].iter().any(|key| content.contains(key)) {
+        return (content.to_owned(), false);
+    }
+    let is_header = |line: &&str| line.trim_start().starts_with('[');
+    let lines =
+        content.lines().map(|line| if is_header(&line) { format!("{line}\nbaseurl=u\n") } else { format!("{line}\n") });
+    (lines.collect(), content.lines().any(|line| is_header(&line)))
+}
+
 fn hidden(input: &Value) -> Outcome {
-    let config = json!({ "hide_files": input["hide_files"] });
+    let given = [&input["hide_files"], &input["config"]["hide_files"]].into_iter().find(|one| one.is_object());
+    let config = json!({ "hide_files": given });
     let site = decisions::site(&super::site(&config, &context(), &BTreeSet::new())).map_err(failed)?;
     shown(&injected::hidden(text(input, "dockerfile").unwrap(), &parent(input), &site).map_err(failed)?)
 }
@@ -148,10 +164,17 @@ fn embedded(input: &Value) -> Outcome {
 
 /// Our effects.
 fn shown(effects: &Effects) -> Outcome {
+    shown_without(effects, &BTreeSet::new())
+}
+
+/// Our effects, without the base URLs of these repository files.
+fn shown_without(effects: &Effects, without: &BTreeSet<String>) -> Outcome {
     let added: Vec<Value> =
         effects.added.iter().map(|(path, content)| json!({ "path": path, "is_final": content.is_none() })).collect();
     let repositories = effects.seen.iter().filter_map(|(path, content)| Some((path.strip_prefix(DIRECTORY)?, content)));
-    let files: BTreeMap<&str, Value> = repositories.map(|(name, content)| (name, sections(content, ""))).collect();
+    let files: BTreeMap<&str, Value> = repositories
+        .map(|(name, content)| (name, sections(content, if without.contains(name) { "baseurl" } else { "" })))
+        .collect();
     let hidden = if effects.stages.is_empty() { &[][..] } else { &effects.hidden };
     Ok(json!({
         "dockerfile": effects.dockerfile,
@@ -204,12 +227,12 @@ fn normal(wanted: &Value, input: &Value, found: Option<&Value>) -> Value {
     }
     // What is stated counts more than what was concluded.
     normal.extend(wanted["effects"].as_object().cloned().unwrap_or_default());
-    // More than is wanted may be absent: nothing of ours is ever there.
-    let absent = found.map_or(&Value::Null, |found| &found["absent_from_final_image"]);
-    if super::set(&normal.get("absent_from_final_image").cloned().unwrap_or_default()).is_subset(&super::set(absent))
-        && normal.contains_key("absent_from_final_image")
-    {
-        normal.insert("absent_from_final_image".to_owned(), absent.clone());
+    // More than is wanted may be absent: of what is injected nothing is ever there, whatever its name.
+    let added = found.map_or(&Value::Null, |found| &found["added"]).as_array().into_iter().flatten();
+    let added: BTreeSet<&str> = added.filter_map(|one| text(one, "path")).collect();
+    if normal.get("absent_from_final_image").is_some_and(|wanted| super::set(wanted).is_disjoint(&added)) {
+        let absent = found.map_or(Value::Null, |found| found["absent_from_final_image"].clone());
+        normal.insert("absent_from_final_image".to_owned(), absent);
     }
     Value::Object(normal)
 }
@@ -217,7 +240,9 @@ fn normal(wanted: &Value, input: &Value, found: Option<&Value>) -> Value {
 /// What the instructions of atomic-reactor in a Dockerfile come to, and the others.
 fn effects_of(dockerfile: &str, input: &Value) -> Map<String, Value> {
     let bundle = text(&input["config"], "builder_ca_bundle").and_then(|path| path.rsplit('/').next());
-    let lines = decisions::instructions(dockerfile).unwrap();
+    // Where its lines got into a heredoc, it made no Dockerfile.
+    let lines = decisions::instructions(dockerfile)
+        .unwrap_or_else(|_| dockerfile.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect());
     let (mut others, mut stages, mut hidden_in) = (Vec::<String>::new(), BTreeSet::new(), BTreeSet::new());
     let (mut hidden, mut added) = (Vec::new(), Vec::new());
     let mut stage = 0;

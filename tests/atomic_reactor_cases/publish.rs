@@ -26,8 +26,9 @@ pub(super) fn labels(input: &Value, context: &Value) -> Outcome {
         uri,
     };
     let mut args = input["plugin_args"].as_object().cloned().unwrap_or_default();
-    if let Some(explicit) = input["explicit_labels"].as_object().filter(|explicit| !explicit.is_empty()) {
-        args.insert("labels".to_owned(), Value::Object(explicit.clone()));
+    let explicit = &input["explicit_labels"];
+    if explicit.is_string() || explicit.as_object().is_some_and(|explicit| !explicit.is_empty()) {
+        args.insert("labels".to_owned(), explicit.clone());
     }
     let (parent, written) =
         publish::labels(dockerfile, &texts(&input["base_labels"]), &texts(&input["base_env"])).map_err(failed)?;
@@ -36,7 +37,19 @@ pub(super) fn labels(input: &Value, context: &Value) -> Outcome {
     let mut effective = parent;
     effective.extend(written);
     effective.extend(added);
+    let made = match release_env(input) {
+        Some(variable) => publish::with_release_env(&made, variable, &effective).map_err(failed)?,
+        None => made,
+    };
     Ok(json!({ "dockerfile": made, "effective_labels": effective }))
+}
+
+/// The variable that gets the release, as container.yaml names it, or a case itself.
+fn release_env(input: &Value) -> Option<&str> {
+    let yaml = ["container_yaml", "container_config", "source_config", "config"].map(|name| &input[name]);
+    let names = ["set_release_env", "release_env_var", "release_env"];
+    let places = yaml.into_iter().chain([input, &input["plugin_args"]]);
+    places.flat_map(|place| names.map(|name| text(place, name))).flatten().next()
 }
 
 /// A time of the cases, which is in UTC, in seconds since 1970.
@@ -75,9 +88,14 @@ fn with_zone(date: &str) -> String {
     format!("{date}Z")
 }
 
+/// Whether labels are the same but for the time zone, and for backslashes: the parser of the reference reads the two
+/// that stand for one in a Dockerfile as two.
 pub(super) fn same_labels(found: &Value, wanted: &Value) -> bool {
     let zoned = |labels: &Value| {
         let mut labels = labels.as_object().cloned().unwrap_or_default();
+        for value in labels.values_mut() {
+            *value = value.as_str().unwrap_or_default().replace(r"\\", r"\").into();
+        }
         if let Some(Value::String(date)) = labels.get_mut("build-date") {
             *date = with_zone(date);
         }

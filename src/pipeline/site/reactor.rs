@@ -103,9 +103,10 @@ fn read_labels(top: &mut Fields<'_>, site: &mut Site) -> Result<(), Fault> {
 
 fn labels(item: &Item<'_>) -> Result<BTreeMap<String, String>, Fault> {
     let label = |(key, value): (&str, Item<'_>)| {
-        let is_name = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_.-".contains(c));
+        // Between quotes in a LABEL, all others stand for themselves.
+        let is_name = !key.is_empty() && !key.chars().any(|c| c.is_control() || "=\"'\\$`".contains(c));
         if !is_name {
-            return Err(value.fault("the name of a label has letters, digits, `.`, `-` and `_` only"));
+            return Err(value.fault("the name of a label has no control character and none of = \" ' \\ $ `"));
         }
         Ok((key.to_owned(), value.any_text("a text")?.to_owned()))
     };

@@ -73,8 +73,7 @@ impl RegistryUrl {
         };
         let host = match rest.split_once('/') {
             None | Some((_, "" | "v2")) => rest.split('/').next().unwrap_or_default(),
-            Some((host, "v2/")) if scheme.is_some() => host,
-            Some((_, "v1" | "v1/")) => return Err("a registry of version 1; only /v2 is spoken"),
+            Some((_, "v1")) => return Err("a registry of version 1; only /v2 is spoken"),
             Some(_) => return Err(EXPECTED),
         };
         if host.contains('@') {

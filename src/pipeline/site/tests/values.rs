@@ -24,8 +24,8 @@ fn values_of_the_wrong_type_are_named_with_their_key() {
         quote,
     );
     check_refused(
-        "image_labels:\n  a b: c\n",
-        "2:8: image_labels.a b: the name of a label has letters, digits, `.`, `-` and `_` only",
+        "image_labels:\n  a=b: c\n",
+        "2:8: image_labels.a=b: the name of a label has no control character and none of = \" ' \\ $ `",
         "c",
         "",
     );
@@ -205,15 +205,27 @@ fn sizes_hosts_and_urls_are_checked_once_here() {
 }
 
 #[test]
+fn the_name_of_a_label_may_have_spaces_and_letters_of_any_script() {
+    let labels = parse("image_labels: {label 2: some value, é: ü}\n").0.image_labels;
+    assert_eq!((labels["label 2"].as_str(), labels["é"].as_str()), ("some value", "ü"));
+}
+
+#[test]
 fn an_address_of_a_registry_is_what_the_reference_takes() {
     let url = |text: &str| parse(&format!("source_registry: {{url: '{text}'}}\n")).0.source_registry.unwrap().url;
     assert_eq!(url("https://r.example/v2").host(), "r.example");
-    assert_eq!(url("https://r.example/v2/").to_string(), "https://r.example");
+    assert_eq!(url("https://r.example/").to_string(), "https://r.example");
     assert_eq!((url("r.example:5000/v2").host(), url("r.example").scheme()), ("r.example:5000", None));
     assert_eq!(url("http://[::1]:5000").scheme(), Some(Scheme::Http));
-    for wrong in
-        ["r.example/v2/", "https://", "ftp://r.example", "r.example/team", "r.example:0", "r example", "r..example"]
-    {
+    let slashes = ["r.example/v2/", "https://r.example/v2/", "https://r.example/v1/"];
+    for wrong in slashes.into_iter().chain([
+        "https://",
+        "ftp://r.example",
+        "r.example/team",
+        "r.example:0",
+        "r example",
+        "r..example",
+    ]) {
         let text = format!("source_registry: {{url: '{wrong}'}}\n");
         let message =
             "source_registry.url: expected host[:port], with http:// or https:// before and /v2 behind it or without";
