@@ -35,4 +35,6 @@ pub(crate) const ARGUMENTS: &[(&str, &[&str])] = &[
     ("push_floating_tags", &[]),
     ("attach_record", &[]),
     ("store_logs_to_file", &["file_path"]),
+    ("generate_sbom", &["format", "path", "attach"]),
+    ("store_sbom", &[]),
 ];

@@ -90,7 +90,8 @@ mod tests {
         let package = package(name);
         let (subject, message) = (package.label(), "is not signed".to_owned());
         let findings = vec![proof::Finding { severity: Found::Error, code, subject, message }];
-        let report = Report { databases: Vec::new(), packages: vec![package], imported_keys: Vec::new(), findings };
+        let (databases, imported_keys) = (Vec::new(), Vec::new());
+        let report = Report { databases, packages: vec![package], imported_keys, findings, distribution: None };
         let policy = Policy { allowed_unsigned: vec!["foo".to_owned()], ..Policy::default() };
         let mut found = decide(&report, &policy, rule);
         let finding = found.remove(0);

@@ -14,6 +14,7 @@ mod add_yum_repo_by_url;
 mod all_rpm_packages;
 mod annotations;
 mod arguments;
+mod artifact;
 mod attach_record;
 mod bump_release;
 mod cancel_build_reservation;
@@ -33,6 +34,7 @@ mod distgit_fetch_artefacts;
 mod distribution_scope;
 mod download_remote_source;
 mod fetch_maven_artifacts;
+mod generate_sbom;
 mod group_manifests;
 mod hide_files;
 mod image_build_conf;
@@ -58,6 +60,7 @@ mod stand_in;
 mod stop_autorebuild_if_disabled;
 mod store_metadata;
 mod store_metadata_in_osv3;
+mod store_sbom;
 mod tag_and_push;
 mod tag_from_config;
 mod test_built_image;
@@ -99,6 +102,7 @@ pub fn registry() -> Registry {
                 always: true,
                 make: check_image_size::make,
             },
+            bill_of_materials(),
         ],
         publish: publish(),
         exit: exit(),
@@ -115,6 +119,18 @@ fn test_of_the_image() -> Registered<pipeline::PostBuild> {
         acts: "where the site lists it with `command` or `smoke`",
         always: false,
         make: test_built_image::make,
+    }
+}
+
+fn bill_of_materials() -> Registered<pipeline::PostBuild> {
+    Registered {
+        key: "generate_sbom",
+        also: &[],
+        text: "Makes a bill of materials of the image's rpm packages: CycloneDX or SPDX.",
+        acts: "where that is asked for (--sbom, --sbom-output, --sbom-purl-output), or the site lists it with `path` or \
+               `attach` or has a `record`",
+        always: true,
+        make: generate_sbom::make,
     }
 }
 
@@ -144,6 +160,14 @@ fn exit() -> Vec<Registered<pipeline::Exit>> {
             acts: "where that is asked for (--push-record, `record.push`)",
             always: true,
             make: attach_record::make,
+        },
+        Registered {
+            key: "store_sbom",
+            also: &[],
+            text: "Writes the bill of materials to files, and attaches it to the pushed image.",
+            acts: "where generate_sbom does",
+            always: true,
+            make: store_sbom::make,
         },
         Registered {
             key: "store_metadata_in_osv3",

@@ -45,7 +45,6 @@ pub(crate) const ABSENT: &[Absent] = &[
     absent("flatpak_create_oci", Effect("flatpaks are not built")),
     absent("generate_maven_metadata", Loss("artifacts that were fetched are in the record")),
     absent("maven_url_sources_metadata", Loss("artifacts that were fetched are in the record")),
-    absent("generate_sbom", Effect("not here yet: no bill of materials is written; the record lists the packages")),
     // Where images went once.
     absent("pulp_push", Effect("nothing is published with Pulp; the image is in the registry")),
     absent("pulp_sync", Effect("nothing is published with Pulp; the image is in the registry")),

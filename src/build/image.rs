@@ -132,6 +132,12 @@ impl<'w> Image<'w> {
         Digest::of(&self.manifest_bytes)
     }
 
+    /// Where it goes, under which names.
+    #[must_use]
+    pub fn outputs(&self) -> &[Location] {
+        self.workshop.outputs
+    }
+
     /// The image's files, if the build had to unpack them. Those that [`Workshop::looked_at`] does not name may be
     /// missing.
     #[must_use]

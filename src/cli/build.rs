@@ -17,6 +17,7 @@ mod outputs;
 mod prepare;
 mod publishing;
 mod recording;
+mod sbom_options;
 mod source_options;
 mod step_options;
 mod trees;
@@ -41,6 +42,7 @@ use job::Job;
 pub(crate) use last_base::LastBase;
 use log_options::LogArguments;
 use prepare::Settings;
+use sbom_options::SbomArguments;
 use source_options::SourceArguments;
 use step_options::StepArguments;
 
@@ -170,6 +172,8 @@ pub(crate) struct Arguments {
     steps: StepArguments,
     #[command(flatten)]
     log: LogArguments,
+    #[command(flatten)]
+    sbom: SbomArguments,
     #[command(flatten)]
     foreign: ForeignArguments,
 }

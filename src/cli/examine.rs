@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proof::{CollectError, Database, Report};
+use proof::{CollectError, Collected, Report};
 use rpm::{Keyring, Policy};
 
 use crate::failure::{Failure, Status};
@@ -12,7 +12,7 @@ use crate::session::Session;
 pub(crate) fn examine(
     session: &Session,
     (keyring, policy): (&Keyring, &Policy),
-    collect: impl FnOnce(&Path) -> Result<Vec<Database>, CollectError> + Send,
+    collect: impl FnOnce(&Path) -> Result<Collected, CollectError> + Send,
 ) -> Result<Report, Failure> {
     let store = session.transports.store();
     let folder = store.scratch().fresh_folder("proof").map_err(|error| {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use oci::Platform;
 use pipeline::site::Site;
+use proof::sbom::{self, Format, SbomError, Subject};
 use proof::{Report, Severity, verdict_name};
 use rpm::{Keyring, Policy, Verdict};
 use sandbox::Isolation;
@@ -24,6 +25,10 @@ pub(crate) struct Arguments {
     /// Print the whole report as JSON
     #[arg(long)]
     json: bool,
+    /// Print a bill of materials instead: cyclonedx, where nothing is said, or spdx
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "cyclonedx",
+        conflicts_with = "json")]
+    sbom: Option<Format>,
     /// The platform, where there is a choice
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
@@ -48,7 +53,11 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let report = examine::examine(&session, (&keyring, &Policy::at(environment.now)), |scratch| {
         proof::from_image(&session.transports, &image, scratch)
     })?;
-    if arguments.json {
+    if let Some(format) = arguments.sbom {
+        let subject = Subject::of(&location, &image.descriptor.digest, &image.manifest, &image.config);
+        let made = sbom::make(&subject, &report, format).map_err(|error| failure_of(&error))?;
+        output::bytes(&String::from_utf8_lossy(&made.document));
+    } else if arguments.json {
         let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::of(Status::Bug, &error))?;
         output::result(&text);
     } else {
@@ -62,6 +71,14 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         let text = format!("{} of {} packages are not proven", refused.findings.len(), report.packages.len());
         Failure::new(Status::Refused, text)
     })
+}
+
+fn failure_of(error: &SbomError) -> Failure {
+    let status = match error {
+        SbomError::Unreadable { .. } | SbomError::TooLarge => Status::Refused,
+        SbomError::Json(_) => Status::Bug,
+    };
+    Failure::of(status, error)
 }
 
 fn table(report: &Report) {

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 use transport::SourceImage;
 
+use crate::Bill;
+
 /// Where the source comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SourceFact {
@@ -177,6 +179,8 @@ pub enum Fact {
     KojiBuild(u64),
     /// The number of the task in Koji that made the base filesystem.
     FilesystemTask(u64),
+    /// The bill of materials, and where it goes.
+    Sbom(Arc<Bill>),
     /// What a program of the site's found out, under a name that starts with `x-`.
     External {
         /// The name.
@@ -234,6 +238,7 @@ impl Fact {
             Self::External { name, .. } => name,
             Self::KojiBuild(_) => "koji-build",
             Self::FilesystemTask(_) => "filesystem-task",
+            Self::Sbom(_) => "sbom",
         }
     }
 }
@@ -380,6 +385,12 @@ impl Facts {
     #[must_use]
     pub fn filesystem_task(&self) -> Option<u64> {
         self.find(|fact| if let Fact::FilesystemTask(id) = fact { Some(*id) } else { None })
+    }
+
+    /// The bill of materials, if somebody made one.
+    #[must_use]
+    pub fn sbom(&self) -> Option<&Arc<Bill>> {
+        self.find(|fact| if let Fact::Sbom(bill) = fact { Some(bill) } else { None })
     }
 
     fn find<'f, T>(&'f self, which: impl Fn(&'f Fact) -> Option<T>) -> Option<T> {

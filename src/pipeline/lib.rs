@@ -7,6 +7,7 @@
 //! environment and no clock, and publishes nothing itself.
 
 mod absent;
+mod bill;
 mod edit;
 mod error;
 pub mod external;
@@ -22,6 +23,7 @@ mod task;
 pub mod yaml;
 
 pub use absent::{Absent, Without};
+pub use bill::{Bill, SbomDemand};
 pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
 pub use error::{Class, PluginError};
 pub use fact::{

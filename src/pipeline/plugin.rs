@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::absent::{Absent, Said};
 use crate::external::{self, External, Launch, Offered};
 use crate::site::{PluginRequest, Site};
-use crate::{Class, Exit, Phase, PhaseName, PluginError, PostBuild, PreBuild, Publish, Source, Task};
+use crate::{Class, Exit, Phase, PhaseName, PluginError, PostBuild, PreBuild, Publish, SbomDemand, Source, Task};
 
 /// Something that looks at a build in one phase and answers what should change.
 pub trait Plugin<P: Phase>: Debug + Send + Sync {
@@ -44,6 +44,8 @@ pub struct Wanted {
     pub odcs: Option<Arc<koji::odcs::ComposeService>>,
     /// Whether nothing is built, so that nothing may be asked for that stays.
     pub is_dry_run: bool,
+    /// The bill of materials.
+    pub sbom: SbomDemand,
     /// The API of the cluster, where there is one.
     pub cluster: Option<Arc<cluster::Client>>,
 }

@@ -10,7 +10,7 @@ use rpm::signature::BadSignature;
 use rpm::{Keyring, Package, Policy, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::Database;
+use crate::{Collected, Database, Distribution};
 
 /// Everything found in an image's package databases. Serialises to the JSON of `stratum inspect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Report {
     pub imported_keys: Vec<Package>,
     /// What follows, the worst first.
     pub findings: Vec<Finding>,
+    /// The distribution that the image says it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
 }
 
 /// One thing somebody should know.
@@ -154,12 +157,13 @@ pub fn verdict_name(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// Reads and judges `databases`; `scratch` is an existing directory for copies that do not stay.
+/// Reads and judges what was `collected`; `scratch` is an existing directory for copies that do not stay.
 ///
 /// Nothing is skipped: a database that cannot be read is a finding, and so is an image that has none, because then
 /// nothing is proven.
 #[must_use]
-pub fn examine(databases: &[Database], keyring: &Keyring, policy: &Policy, scratch: &Path) -> Report {
+pub fn examine(collected: &Collected, keyring: &Keyring, policy: &Policy, scratch: &Path) -> Report {
+    let databases = &collected.databases;
     let mut findings = Vec::new();
     let mut read: Vec<(&Database, Vec<Row>)> = Vec::new();
     for database in databases {
@@ -186,7 +190,7 @@ pub fn examine(databases: &[Database], keyring: &Keyring, policy: &Policy, scrat
     findings.sort();
     let (imported_keys, packages) = judged.into_iter().partition(Package::is_gpg_pubkey);
     let databases = databases.iter().map(|database| database.in_image.clone()).collect();
-    Report { databases, packages, imported_keys, findings }
+    Report { databases, packages, imported_keys, findings, distribution: collected.distribution.clone() }
 }
 
 fn error(code: Code, subject: &str, message: &str) -> Finding {

@@ -29,6 +29,7 @@ mod options;
 mod outputs;
 mod pods;
 mod publish;
+mod sbom;
 mod secrets;
 mod site;
 mod stages;

@@ -9,7 +9,6 @@ use pipeline::record::{Executed, Recorder};
 use pipeline::site::ExpiredKeyPolicy;
 use pipeline::{PhaseName, PluginError, Run, SourceFact, Surroundings};
 use proof::Report;
-use rpm::database::DATABASE_PATHS;
 use rpm::signature::ExpiredKeys;
 use sandbox::Rung;
 
@@ -18,7 +17,7 @@ use super::fetch::{self, Fetched};
 use super::outputs::Outputs;
 use super::prepare::{self, Prepared, Settings};
 use super::publishing::Publishing;
-use super::{Arguments, LastBase, checking, containerfile, dry_run, outputs, recording, trees};
+use super::{Arguments, LastBase, checking, containerfile, dry_run, outputs, recording, sbom_options, trees};
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::progress::Progress;
@@ -204,6 +203,7 @@ impl Job<'_> {
         self.recorder.change(|record| record.source.executed = Some(executed));
         let tags = run.facts().tags();
         let Outputs { locations: outputs, trees } = outputs::of(self.arguments, &self.settings.wanted.names, tags)?;
+        sbom_options::check_goes_to_registry(&self.settings.wanted.sbom, &outputs)?;
         if self.arguments.dry_run {
             dry_run::print(&self.recorder.record(), &resolved, &outputs, &prepared.written);
             return Ok(());
@@ -216,7 +216,7 @@ impl Job<'_> {
             cancel: &self.session.cancel,
             owners: self.session.owners,
             looked_at: if trees.is_empty() && !run.needs_all_files() {
-                LookedAt::Below(&DATABASE_PATHS)
+                LookedAt::Below(&proof::LOOKED_AT)
             } else {
                 LookedAt::Everything
             },
@@ -289,7 +289,7 @@ impl Job<'_> {
         let report = examine::examine(self.session, (keyring, &policy), |scratch| match (image.root(), image.base()) {
             (Some(root), _) => proof::from_tree(root.dir(), scratch),
             (None, Some(base)) => proof::from_image(transports, base, scratch),
-            (None, None) => Ok(Vec::new()),
+            (None, None) => Ok(proof::Collected::default()),
         });
         let report = report.map_err(|failure| pipeline::PluginError::new(failure.class(), failure.text))?;
         self.recorder.packages(&report);

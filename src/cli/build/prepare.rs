@@ -86,6 +86,7 @@ impl Settings {
             hub: koji::hub(site, &registries.http)?,
             odcs: koji::compose_service(site, &registries.http)?,
             is_dry_run: arguments.dry_run,
+            sbom: arguments.sbom.demand()?,
             cluster: in_cluster::client(site, &around, &registries.http, &last_words)?,
             ..Wanted::default()
         };

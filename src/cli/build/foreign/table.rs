@@ -33,9 +33,13 @@ const ID_MAPS: (&str, &str) = (
 );
 const CACHE: (&str, &str) =
     ("results of steps are neither fetched from nor kept in a registry", "leave the option out");
-const SBOM: (&str, &str) = (
-    "no scanner runs in a build",
-    "`stratum inspect` lists packages with their signatures; --record writes down what came in",
+const SCANNER: (&str, &str) = (
+    "no scanner runs in a build; the packages are read from the image's rpm database",
+    "--sbom-output FILE writes the bill of materials, --sbom true attaches it to the pushed image",
+);
+const SBOM_IN_IMAGE: (&str, &str) = (
+    "packages are known once the image's layers are written, and then nothing is put into it any more",
+    "attach it to the pushed image with --sbom true, or write it to a file with --sbom-output or --sbom-purl-output",
 );
 const ATTESTATION: (&str, &str) =
     ("attestations in BuildKit's form are not made", "--record writes the build down, --push-record attaches it");
@@ -167,15 +171,11 @@ pub(super) const TABLE: &[Foreign] = &[
         &[],
         ("images for confidential workloads are not made", "convert the finished image with another tool"),
     ),
-    refused("sbom", Takes::Value, FALSE, SBOM),
-    refused("sbom-scanner-image", Takes::Value, &[], SBOM),
-    refused("sbom-scanner-command", Takes::Value, &[], SBOM),
-    refused("sbom-merge-strategy", Takes::Value, &[], SBOM),
-    refused("sbom-output", Takes::Value, &[], SBOM),
-    refused("sbom-image-output", Takes::Value, &[], SBOM),
-    refused("sbom-purl-output", Takes::Value, &[], SBOM),
-    refused("sbom-image-purl-output", Takes::Value, &[], SBOM),
-    refused("attest", Takes::Value, &["type=sbom,disabled=true", "type=provenance,disabled=true"], ATTESTATION),
+    refused("sbom-scanner-image", Takes::Value, &[], SCANNER),
+    refused("sbom-scanner-command", Takes::Value, &[], SCANNER),
+    refused("sbom-merge-strategy", Takes::Value, &[], SCANNER),
+    refused("sbom-image-output", Takes::Value, &[], SBOM_IN_IMAGE),
+    refused("sbom-image-purl-output", Takes::Value, &[], SBOM_IN_IMAGE),
     refused("provenance", Takes::Value, FALSE, ATTESTATION),
     refused("log-rusage", Takes::Truth, FALSE, USAGE),
     refused("rusage", Takes::Truth, FALSE, USAGE),
