@@ -114,14 +114,17 @@ fn all(
 ) -> Result<(Vec<String>, Vec<String>), PluginError> {
     let user = &asked.user;
     let candidates = match &asked.koji {
-        // What is for few people is built for what its user asks for, whatever the target and container.yaml say.
-        Some(koji) if asked.is_for_few && !user.is_empty() && set(user) != set(koji) => {
-            return Ok((sorted(user.iter().cloned()), Vec::new()));
+        // What is for few people is built for what its user asks for, whatever the target and container.yaml say; a target
+        // without architectures builds nothing.
+        Some(koji) if !koji.is_empty() && asked.is_for_few && !user.is_empty() && set(user) != set(koji) => {
+            let (platforms, warnings) = with_hosts(sorted(user.iter().cloned()), site)?;
+            return if platforms.is_empty() { Err(none_left(&[])) } else { Ok((platforms, warnings)) };
         }
         Some(koji) => koji.clone(),
         None if !user.is_empty() => user.clone(),
         // Nobody else says: those of container.yaml, of which this build's own is one if they do not leave it out.
-        None => yaml.only.iter().cloned().chain(own.filter(|_| yaml.only.is_empty()).map(str::to_owned)).collect(),
+        None if own.is_some() && !yaml.only.is_empty() => yaml.only.clone(),
+        None => own.map(str::to_owned).into_iter().collect(),
     };
     let is_asked = asked.koji.is_some() || !user.is_empty();
     let (candidates, warnings) = if is_asked { with_hosts(candidates, site)? } else { (candidates, Vec::new()) };
@@ -245,6 +248,20 @@ mod tests {
         check(None, &user(Some(&["x86_64"]), false), "", &site, Ok(&["x86_64"]));
         check(None, &user(Some(&["x86_64"]), true), "platforms: {not: s390x}", &site, Ok(&["s390x"]));
         check(None, &user(Some(&["s390x"]), true), "platforms: {only: s390x}", &site, Ok(&["s390x"]));
+    }
+
+    #[test]
+    fn a_users_platforms_need_hosts_and_a_target_with_architectures() {
+        let hosts = [("x86_64".to_owned(), true), ("s390x".to_owned(), false)];
+        let site = Site { platform_hosts: hosts.into(), ..Site::default() };
+        let asked =
+            |koji: &[&str], user: &[&str]| Asked { koji: Some(owned(koji)), user: owned(user), is_for_few: true };
+        let nobody = "there is no platform to build for: nobody names one that the site has hosts for";
+        check(None, &asked(&["ppc64le"], &["aarch64", "x86_64"]), "", &site, Ok(&["x86_64"]));
+        check(None, &asked(&["x86_64"], &["aarch64"]), "", &site, Err(nobody));
+        check(None, &asked(&["x86_64"], &["s390x"]), "", &site, Err("all hosts of the site for s390x are disabled"));
+        check(None, &asked(&[], &["x86_64"]), "", &site, Err(nobody));
+        check(None, &Asked::default(), "platforms: {only: x86_64}", &site, Err(nobody));
     }
 
     #[test]

@@ -95,6 +95,9 @@ fn files(view: &PreBuildView<'_>) -> Result<Vec<PluginError>, PluginError> {
     if let Some(text) = view.context_file(fetch_maven_artifacts::BY_KOJI)? {
         fetch_maven_artifacts::parse_by_koji(&text)?;
     }
+    if let Some(text) = view.context_file(fetch_maven_artifacts::BY_PNC)? {
+        fetch_maven_artifacts::parse_by_pnc(&text)?;
+    }
     Ok(complaints.unwrap_or_default())
 }
 

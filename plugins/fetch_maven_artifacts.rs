@@ -7,6 +7,7 @@
 //! would lead out of the folder; and for `fetch-artifacts-pnc.yaml`, for PNC is not asked.
 
 mod by_koji;
+mod by_pnc;
 mod by_url;
 
 use std::collections::BTreeSet;
@@ -20,10 +21,9 @@ use source::artifact::{self, Artifact, ArtifactError, Target};
 use source::lookaside::Algorithm;
 
 pub(crate) use by_koji::{NAME as BY_KOJI, parse as parse_by_koji};
+pub(crate) use by_pnc::{NAME as BY_PNC, parse as parse_by_pnc};
 pub(crate) use by_url::{NAME as BY_URL, parse as parse_by_url};
 
-/// The file with what PNC, another build system, has made.
-pub(crate) const BY_PNC: &str = "fetch-artifacts-pnc.yaml";
 /// The folder of the clone that files go to.
 const FOLDER: &str = "artifacts";
 /// Bytes of the largest file with names.
@@ -74,7 +74,8 @@ impl Plugin<Source> for FetchMavenArtifacts {
         if !view.is_clone {
             return Ok(Vec::new());
         }
-        if read(view.directory, BY_PNC)?.is_some() {
+        if let Some(text) = read(view.directory, BY_PNC)? {
+            parse_by_pnc(&text)?;
             let text = format!("{BY_PNC}: files of PNC are not fetched by this program");
             return Err(PluginError::new(Class::Source, text).help(format!("name them by URL, in {BY_URL}")));
         }

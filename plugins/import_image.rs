@@ -3,7 +3,7 @@
 //! Reads where the image was published, its tags, and the arguments `imagestream` (its name), `docker_image_repo` (where
 //! the cluster finds the images, if not where they were pushed to), `insecure` or `insecure_registry`.
 //! Makes the stream if there is none, and imports the tags that move: floating ones, and primary ones without a dash.
-//! Does nothing for an image that was not published. Fails the build when the cluster refuses one of them or is away,
+//! Does nothing for an image that was not published, and where the argument `imagestream` names no stream. Fails the build when the cluster refuses one of them or is away,
 //! unless it is allowed to fail. `url`, `verify_ssl`, `use_auth` and `build_json_dir` of older lists have no effect.
 
 use std::collections::BTreeSet;
@@ -35,10 +35,13 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<Exit> {
         return Ok(None);
     }
     let obsolete = obsolete(setup, &KNOWN, &OBSOLETE)?;
-    let missing = || PluginError::new(Class::Configuration, "argument imagestream is missing: the name of the stream");
-    let name = setup.text("imagestream")?.filter(|name| !name.is_empty()).ok_or_else(missing)?;
-    let namespace = setup.wanted.task.build.as_ref().map(|build| build.namespace.clone()).unwrap_or_default();
     let is_insecure = flag(setup, "insecure")?.or(flag(setup, "insecure_registry")?);
+    // Lists that osbs-client makes have the plugin also for builds without a stream.
+    let Some(name) = setup.text("imagestream")?.filter(|name| !name.is_empty()) else {
+        info!("argument imagestream names no stream; no cluster is told of the image");
+        return Ok(None);
+    };
+    let namespace = setup.wanted.task.build.as_ref().map(|build| build.namespace.clone()).unwrap_or_default();
     Ok(Some(Box::new(ImportImage {
         client: setup.wanted.cluster.clone(),
         stream: Object { namespace, name },

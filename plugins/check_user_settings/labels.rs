@@ -27,6 +27,7 @@ pub(super) fn check(view: &PreBuildView<'_>, required: &[String], yaml: &Contain
     let version = version(view);
     decide(required, &written, (&view.site.image_labels, version.is_some()))?;
     operators(&written, yaml)?;
+    bundle(&written, bases(view))?;
     let Some(version) = version else { return Ok(()) };
     let variables = Variables::of(view, &preview.env);
     let text = variables.expand(view, &version)?;
@@ -47,8 +48,7 @@ fn decide(required: &[String], written: &Labels, (site, has_version): (&Labels, 
 
 /// What is asked for and not done.
 fn operators(written: &Labels, yaml: &ContainerYaml) -> Result<(), PluginError> {
-    let is_true = |name: &str| written.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let found: Vec<&str> = OPERATOR.into_iter().filter(|name| is_true(name)).collect();
+    let found: Vec<&str> = OPERATOR.into_iter().filter(|name| is_true(written, name)).collect();
     if found.len() > 1 {
         let text = format!("only one of the labels {} and {} can be true", OPERATOR[0], OPERATOR[1]);
         return Err(PluginError::new(Class::Source, text));
@@ -62,6 +62,26 @@ fn operators(written: &Labels, yaml: &ContainerYaml) -> Result<(), PluginError> 
         }
         _ => Ok(()),
     }
+}
+
+/// How many stages there are, and whether the one to be built is based on nothing.
+fn bases(view: &PreBuildView<'_>) -> (usize, bool) {
+    let stages: Vec<_> = view.plan.needed.iter().chain(&view.plan.others).collect();
+    let target = stages.iter().find(|stage| stage.index == view.plan.target());
+    (stages.len(), target.is_some_and(|stage| matches!(stage.base, Base::Scratch)))
+}
+
+/// An operator's bundle is files alone: one stage, on nothing.
+fn bundle(written: &Labels, (stages, is_on_nothing): (usize, bool)) -> Result<(), PluginError> {
+    if !is_true(written, OPERATOR[0]) || (stages == 1 && is_on_nothing) {
+        return Ok(());
+    }
+    let text = format!("the label {} is true, and such an image has one stage, FROM scratch", OPERATOR[0]);
+    Err(PluginError::new(Class::Source, text).help("copy the bundle's manifests and metadata FROM scratch"))
+}
+
+fn is_true(written: &Labels, name: &str) -> bool {
+    written.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn check_version(version: &str) -> Result<(), PluginError> {
@@ -194,6 +214,20 @@ mod tests {
         assert_eq!(error.text, "the image has no label version");
         let empty = labels::of(&[("name", "")]);
         assert_eq!(decide(&owned(&["name"]), &empty, (&none, false)).unwrap_err().text, "the image has no label name");
+    }
+
+    #[test]
+    fn an_operators_bundle_is_one_stage_on_nothing() {
+        let marked = |value| labels::of(&[(OPERATOR[0], value)]);
+        for (value, bases) in [("true", (1, true)), ("false", (2, false)), ("", (1, false))] {
+            bundle(&marked(value), bases).unwrap();
+        }
+        for bases in [(1, false), (2, true), (2, false)] {
+            let error = bundle(&marked("True"), bases).unwrap_err();
+            let text =
+                "the label com.redhat.delivery.operator.bundle is true, and such an image has one stage, FROM scratch";
+            assert_eq!(error.text, text);
+        }
     }
 
     #[test]

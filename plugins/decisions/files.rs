@@ -52,6 +52,12 @@ pub fn is_valid(schema: &str, text: &str) -> Option<Result<(), PluginError>> {
         "fetch-artifacts-nvr.json" | "fetch-artifacts-koji.json" => {
             fetch_maven_artifacts::parse_by_koji(text).map(drop)
         }
+        "fetch-artifacts-pnc.json" => fetch_maven_artifacts::parse_by_pnc(text),
+        "user_params.json" => {
+            let parsed = pipeline::Task::parse(text).map(drop);
+            parsed.map_err(|error| PluginError::of(Class::Configuration, &error))
+        }
+        "config.json" => super::site(text).map(drop),
         "image-build.conf" => image_build_conf::parse(schema, text).map(drop),
         _ => return None,
     })

@@ -125,13 +125,14 @@ fn check(url: &str, domains: &[String]) -> Result<(), (Class, String)> {
     Err((Class::Refused, format!("artifacts may not come from {host}{path} here")))
 }
 
-/// `host/path` allows everything below it; a host is whole, so that `a.example` does not allow `a.example.evil`.
+/// `host/path` allows everything below it, and a host alone all its ports; a host is whole, so that `a.example` does not
+/// allow `a.example.evil`.
 fn allows(domain: &str, host: &str, path: &str) -> bool {
     match domain.split_once('/') {
         Some((allowed, prefix)) => {
             allowed == host && path.strip_prefix('/').is_some_and(|path| path.starts_with(prefix))
         }
-        None => domain == host,
+        None => host.strip_prefix(domain).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')),
     }
 }
 
@@ -217,6 +218,9 @@ mod tests {
             Class::Source,
             "fetch-artifacts-url.yaml:1:9: url: expected an http or https URL",
         );
+        let of_host = |url: &str| decide(&parse(&from(url)).unwrap(), &["D.example".to_owned()]).is_ok();
+        assert!(of_host("http://d.example/a") && of_host("http://d.example:8080/a"));
+        assert!(!of_host("http://d.example.evil/a") && !of_host("http://ad.example/a"));
         let anywhere = decide(&parse(&from("http://other.example/a")).unwrap(), &[]).unwrap();
         assert_eq!(anywhere.len(), 1);
     }

@@ -46,7 +46,8 @@ pub struct Component {
     /// Its epoch; none is not the same as zero.
     #[serde(default)]
     pub epoch: Option<u32>,
-    /// Its architecture.
+    /// Its architecture; empty where nobody says.
+    #[serde(default)]
     pub arch: String,
     /// Hexadecimal MD5 of the package file's header and payload.
     #[serde(default)]
@@ -62,14 +63,6 @@ pub struct Component {
 /// A row that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// Too few or too many tags.
-    #[error("`{row}`: {found} tags where a row of packages has 13")]
-    Tags {
-        /// The row.
-        row: String,
-        /// How many it has.
-        found: usize,
-    },
     /// An epoch that is no number.
     #[error("`{row}`: the epoch is no number")]
     Epoch {
@@ -87,16 +80,15 @@ pub fn of_rows<'r>(rows: impl IntoIterator<Item = &'r str>) -> Result<Vec<Compon
     rows.filter_map(|row| of_row(row).transpose()).collect()
 }
 
-/// The component of a row; none for a key.
+/// The component of a row; none for a key, and for a line that is no row.
 fn of_row(row: &str) -> Result<Option<Component>, RowError> {
     let tags: Vec<Option<&str>> = row.split(SEPARATOR).map(|tag| (tag != NONE).then_some(tag)).collect();
-    let wrong = || RowError::Tags { row: row.to_owned(), found: tags.len() };
-    let [name, version, release, arch, epoch, _, sigmd5, _, module, signatures @ ..] = tags.as_slice() else {
-        return Err(wrong());
+    // What has too few tags is no row of a package but a line that rpm says something else in; more tags are none of ours.
+    let Some([name, version, release, arch, epoch, _, sigmd5, _, module, signatures @ ..]) =
+        tags.get(..QUERY_TAGS.len())
+    else {
+        return Ok(None);
     };
-    if tags.len() != QUERY_TAGS.len() {
-        return Err(wrong());
-    }
     if *name == Some(KEYS) {
         return Ok(None);
     }
@@ -110,7 +102,7 @@ fn of_row(row: &str) -> Result<Option<Component>, RowError> {
         epoch,
         arch: owned(arch).unwrap_or_default(),
         sigmd5: owned(sigmd5),
-        signature: signatures.iter().flatten().next().map(|text| key_of(text).to_owned()),
+        signature: signatures.iter().flatten().find(|text| !text.is_empty()).map(|text| key_of(text).to_owned()),
         module: module.filter(|module| !module.is_empty()).map(str::to_owned),
     }))
 }
@@ -204,9 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_is_refused() {
-        let text = of_rows(["bash;1"]).unwrap_err().to_string();
-        assert_eq!(text, "`bash;1`: 2 tags where a row of packages has 13");
+    fn what_is_no_row_is_no_component() {
+        let row = format!("{ROW};;;RSA/SHA256, x, Key ID ab");
+        let lines = ["bash;1", row.as_str(), &format!("{row};more")];
+        let signed: Vec<_> = of_rows(lines).unwrap().into_iter().map(|one| (one.name, one.signature)).collect();
+        assert_eq!(signed, vec![("bash".to_owned(), Some("ab".to_owned())); 2]);
         let row = ROW.replacen("(none)", "x", 1) + "(none);(none);(none);(none)";
         assert!(matches!(of_rows([row.as_str()]), Err(RowError::Epoch { .. })));
     }

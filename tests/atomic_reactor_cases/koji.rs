@@ -36,7 +36,10 @@ fn builds(input: &Value) -> Vec<BuildInfo> {
     let mut builds: Vec<BuildInfo> = with_states.map(|(release, word)| build(100, release, state(word))).collect();
     let alone = input["existing_releases"].as_array().into_iter().flatten().filter_map(Value::as_str);
     builds.extend(alone.map(|release| build(100, release, BuildState::Complete)));
-    builds.push(build(NEWEST, "8", BuildState::Complete));
+    // The build that the search finds, which is asked for by its number alone.
+    if input["getNextRelease"].is_null() {
+        builds.push(build(NEWEST, "8", BuildState::Complete));
+    }
     builds
 }
 
@@ -64,7 +67,11 @@ pub(super) fn release_bump(input: &Value, context: &Value) -> Outcome {
     let generator = (input["reserve_build"] == true).then_some("atomic-reactor");
     let rules = (input["append"] == true, generator);
     let made = decided::bumped(text(input, "dockerfile").unwrap(), &task(input, context), rules, &hub);
-    let made = made.map_err(failed)?;
+    let made = match made.map_err(failed) {
+        Ok(made) => made,
+        // What was asked before it failed is compared too.
+        Err(kind) => return Ok(json!({ "error": kind, "hub_calls": hub.calls() })),
+    };
     let reserved = made.reserved_build_id;
     Ok(json!({ "hub_calls": hub.calls(), "dockerfile": made.dockerfile, "reserved_build_id": reserved }))
 }
@@ -92,8 +99,10 @@ fn intents(text: &str) -> String {
 
 pub(super) fn signing_intent(input: &Value) -> Outcome {
     let site = decisions::site(&intents(text(input, "intents").unwrap())).map_err(failed)?;
-    let keys: Vec<String> =
-        input["keys"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    // A list, or a text with spaces between the keys, as ODCS has it.
+    let listed = || input["keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let keys: Vec<&str> = text(input, "keys").map_or_else(listed, |keys| keys.split_whitespace().collect());
+    let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
     decided::signing_intent(&site, &keys).map(|name| json!({ "intent": name })).map_err(failed)
 }
 

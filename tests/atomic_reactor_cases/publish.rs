@@ -125,5 +125,16 @@ pub(super) fn tags(input: &Value, context: &Value) -> Outcome {
     let labels: BTreeMap<String, String> = map(&input["labels"]);
     let made = publish::tags(&site, &labels, &task, Some(&args)).map_err(failed)?;
     let list = |list: &[_]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
+    if input.get("user_params").is_none() {
+        return Ok(older(&list(&made.unique), list(&made.primary).into_iter().chain(list(&made.floating))));
+    }
     Ok(json!({ "unique": list(&made.unique), "primary": list(&made.primary), "floating": list(&made.floating) }))
+}
+
+/// The names as the oldest generation has them: without a registry, and all but the unique ones are primary, `latest` last.
+fn older(unique: &[String], others: impl Iterator<Item = String>) -> Value {
+    let short = |name: &str| name.split_once('/').map_or(name, |(_, rest)| rest).to_owned();
+    let mut primary: Vec<String> = others.map(|name| short(&name)).collect();
+    primary.sort_by_key(|name| (name.ends_with(":latest"), std::cmp::Reverse(name.len())));
+    json!({ "unique": unique.iter().map(|name| short(name)).collect::<Vec<_>>(), "primary": primary })
 }
