@@ -135,7 +135,7 @@ const EVERY: &str = "reactor_config check_user_settings check_and_set_platforms 
     fetch_worker_metadata remove_worker_metadata gather_builds_metadata fetch_docker_archive maven_url_sources_metadata
     generate_maven_metadata generate_sbom koji_promote koji_upload koji_import koji_import_source_container
     koji_tag_build cancel_build_reservation store_metadata_in_osv3 store_metadata store_logs_to_file
-    remove_built_image sendmail";
+    remove_built_image sendmail change_source_registry cp_dockerfile dockerfile_content";
 
 #[test]
 fn every_key_of_the_reference_is_known() {

@@ -9,6 +9,7 @@ mod dry_run;
 mod fetch;
 mod foreign;
 mod id_files;
+mod inline;
 mod job;
 mod last_base;
 mod log_options;
@@ -38,6 +39,7 @@ use crate::site::{self, Configuration};
 use crate::{output, session, summary};
 use config_options::ConfigArguments;
 use foreign::ForeignArguments;
+pub(crate) use inline::{IN_BUILD, Inline};
 use job::Job;
 pub(crate) use last_base::LastBase;
 use log_options::LogArguments;
@@ -253,11 +255,11 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
         return checking::alone(arguments, environment);
     }
     let configuration = site::read(arguments.config.as_deref())?;
-    run_as(arguments, environment, registry, Demand { configuration, task: Task::default(), base: LastBase::default() })
+    run_as(arguments, environment, registry, Demand { configuration, ..Demand::default() })
 }
 
 /// What a build system hands in beside a command line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Demand {
     /// The site's configuration; `--config` is not read any more.
     pub(crate) configuration: Configuration,
@@ -265,6 +267,8 @@ pub(crate) struct Demand {
     pub(crate) task: Task,
     /// What it is built on.
     pub(crate) base: LastBase,
+    /// What it has of the source itself.
+    pub(crate) inline: Inline,
 }
 
 /// Builds what `arguments` say for a build system.
@@ -272,7 +276,7 @@ pub(crate) fn run_as(
     arguments: &Arguments,
     environment: &Environment,
     registry: &Registry,
-    Demand { configuration, task, base }: Demand,
+    Demand { configuration, task, base, inline }: Demand,
 ) -> Result<(), Failure> {
     let start = Instant::now();
     let clock = || start.elapsed();
@@ -301,6 +305,7 @@ pub(crate) fn run_as(
         recorder: &recorder,
         progress: &Progress::new(arguments.style(), start),
         base: &base,
+        inline: &inline,
         start,
     };
     let mut run = Run::new(&configuration.site, &lineup, &recorder, Clock(&clock));
@@ -334,7 +339,11 @@ fn finish(
 ) -> Result<(), Failure> {
     let (result, left) = match (result, left) {
         (Err(failure), Err(more)) => {
-            output::warning(&more.text);
+            let phase = log::current_phase();
+            log::phase(PhaseName::Exit.as_str());
+            let help = more.help.map_or_else(String::new, |help| format!("\nhelp: {help}"));
+            output::warning(&format!("{}{help}", more.text));
+            log::phase(&phase);
             (Err(failure), Ok(()))
         }
         other => other,

@@ -81,7 +81,8 @@ impl Failure {
             return self;
         }
         let has_noticed = self.text == "cancelled" || self.text.ends_with(": cancelled");
-        let text = if has_noticed { "cancelled".to_owned() } else { format!("cancelled: {}", self.text) };
+        let what = self.text.trim_start_matches("error: ");
+        let text = if has_noticed { "cancelled".to_owned() } else { format!("cancelled: {what}") };
         Self::new(Status::Cancelled, text)
     }
 
@@ -145,6 +146,7 @@ mod tests {
         let text = |status, text: &str| Failure::new(status, text).of_stopping().text;
         assert_eq!(text(Status::Environment, "docker://r/a:1: cannot be written: cancelled"), "cancelled");
         assert_eq!(text(Status::Remote, "r: no answer"), "cancelled: r: no answer");
+        assert_eq!(text(Status::Source, "error: no such file"), "cancelled: no such file");
         assert_eq!(text(Status::Cancelled, "git: out of time"), "git: out of time");
     }
 }

@@ -12,6 +12,7 @@ mod input;
 mod lists;
 mod osv3;
 mod pod;
+mod spec;
 mod strategy;
 mod substitute;
 mod words;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline::{BuildObject, Registry, Task, UserParams};
 
-use crate::build::{self, Demand};
+use crate::build::{self, Demand, Inline};
 use crate::environment::{Environment, SourceLogin};
 use crate::failure::{Failure, Status};
 use crate::inputs;
@@ -90,10 +91,13 @@ struct Given {
     registry: Option<String>,
     build: Option<Build>,
     strategy: Strategy,
+    inline: Inline,
     notes: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &Registry) -> Result<(), Failure> {
+    // Who stops a pod says so once, perhaps while it still reads what to do; process 1 would not even hear it.
+    sandbox::Cancel::on_signals().map_err(|error| Failure::of(Status::Environment, &error))?;
     let input = input::choose(arguments, environment)?;
     let environment = match input {
         Input::Osv3 => &osv3::completed(environment)?,
@@ -114,7 +118,8 @@ pub(crate) fn run(arguments: &Arguments, environment: &Environment, registry: &R
     build.add_credentials(files.credentials);
     let login = SourceLogin { secret: files.source_secret, proxies: given.strategy.git_proxies.clone() };
     let environment = environment.clone().with_source_login(login);
-    build::run_as(&build, &environment, registry, Demand { configuration, task, base: given.strategy.base.clone() })
+    let (base, inline) = (given.strategy.base, given.inline);
+    build::run_as(&build, &environment, registry, Demand { configuration, task, base, inline })
 }
 
 /// Reads the input, with what is to be substituted.
@@ -140,7 +145,8 @@ fn read(input: Input, arguments: &Arguments, environment: &Environment) -> Resul
     let mut notes: Vec<String> = user.notes.iter().map(|note| format!("USER_PARAMS: {note}")).collect();
     notes.append(&mut pod.notes);
     notes.extend(substitute::substitute(&mut pod.json, &arguments.substitute)?);
-    let mut order = build_json::read(&name, pod.json)?;
+    let place = if input == Input::Osv3 { osv3::REPOSITORY } else { &name };
+    let mut order = build_json::read(&name, place, pod.json)?;
     notes.append(&mut order.notes);
     let source = order.source.take().or(pod.source).ok_or_else(|| {
         let text = format!("{name}: nothing says what to build");
@@ -148,8 +154,9 @@ fn read(input: Input, arguments: &Arguments, environment: &Environment) -> Resul
     })?;
     let mut lists = Lists::new(&name, std::mem::take(&mut order.lists));
     notes.extend(lists.replace_magic(&source));
-    let Pod { registry, build, strategy, .. } = pod;
-    Ok(Given { input, user, order, source, lists, registry, build, strategy, notes })
+    notes.extend(lists.complete_parents());
+    let Pod { registry, build, strategy, inline, .. } = pod;
+    Ok(Given { input, user, order, source, lists, registry, build, strategy, inline, notes })
 }
 
 /// The user parameters: JSON, or the file it is in.
@@ -244,6 +251,17 @@ mod tests {
         let build = task.build.unwrap();
         assert_eq!((build.name.as_str(), build.namespace.as_str()), ("b-1", "osbs"));
         assert_eq!(build.trigger_image.as_deref(), Some("r.example/base@sha256:0"));
+    }
+
+    #[test]
+    fn a_repository_that_cannot_be_is_said_of_what_names_it() {
+        let line = Line::parse_from(["x"]);
+        let environment = Environment::of(&[("BUILD", BUILD), ("SOURCE_CONTEXT_DIR", "../..")]);
+        let failure = read(Input::Osv3, &line.arguments, &environment).err().unwrap();
+        let start =
+            "SOURCE_URI, SOURCE_REF, SOURCE_CONTEXT_DIR, BUILD or USER_PARAMS: source: https://a.example/x: `../..`";
+        assert!(failure.text.starts_with(start), "{}", failure.text);
+        assert_eq!(failure.status, Status::Usage);
     }
 
     #[test]

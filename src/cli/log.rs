@@ -158,6 +158,9 @@ fn write(level: Level, plugin: Option<&str>, text: &str, fields: Map<String, Val
 
 /// A line, or as many as its text has, without the last line's end. `now` is since 1970.
 fn render(style: Style, now: Duration, line: Line<'_>) -> String {
+    // JSON has a spelling of its own, and a program may want the text as it was.
+    let shown = if style == Style::Json { String::new() } else { output::visible(line.text) };
+    let line = if style == Style::Json { line } else { Line { text: &shown, ..line } };
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
     let each = |prefix: &str| {
         let lines: Vec<String> = line.text.split('\n').map(|line| format!("{prefix}{line}")).collect();
@@ -201,7 +204,16 @@ fn json_of(now: Duration, line: Line<'_>) -> String {
     if let Some(plugin) = line.plugin {
         object.insert("plugin".to_owned(), json!(plugin));
     }
-    Value::Object(object).to_string()
+    let mut shown = String::new();
+    for c in Value::Object(object).to_string().chars() {
+        // All of them are in the first plane, and JSON has them in texts alone.
+        if output::is_harmful(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// A time in UTC with milliseconds.
@@ -306,6 +318,23 @@ mod tests {
     fn each_line_of_a_text_has_its_own_beginning() {
         let start = "2024-12-31T23:59:59.041Z warning x86_64 pre-build: ";
         check(Style::Text, None, "one\ntwo", &format!("{start}one\n{start}two"));
+    }
+
+    #[test]
+    fn what_a_repository_or_a_server_says_moves_no_cursor_and_forges_no_line() {
+        let said = "key\r\u{1b}[2Jx\u{0}\u{9b}\u{202e}\u{2028}\ty";
+        let shown = r"key\u{d}\u{1b}[2Jx\u{0}\u{9b}\u{202e}\u{2028}";
+        check(Style::Plain, None, said, &format!("warning: {shown}\ty"));
+        let start = "2024-12-31T23:59:59.041Z warning x86_64 pre-build: ";
+        check(Style::Text, None, said, &format!("{start}{shown}\ty"));
+        let forged = "x\n2024-12-31T23:59:59.041Z error x86_64 publish: forged";
+        check(Style::Text, None, forged, &format!("{start}x\n{start}{}", forged.trim_start_matches("x\n")));
+        let fields = Map::new();
+        let line = Line { level: Level::Info, phase: "", plugin: None, platform: "", text: said, fields };
+        let written = render(Style::Json, NOW, line);
+        let json: Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(json["text"], said);
+        assert!(!written.contains(output::is_harmful), "{written}");
     }
 
     #[test]

@@ -48,6 +48,26 @@ impl Write for Log {
     }
 }
 
+/// `text` as a terminal and a reader of the log may have it: what would move the cursor, colour, or turn the reading
+/// direction is spelled out (`\\u{1b}`); ends of lines and tabs stay. Much of it comes from repositories and servers.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Whether a terminal or a reader takes `c` for more than a character of the text.
+pub(crate) fn is_harmful(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whole lines, on stderr or in the log file.
 pub(crate) fn lines(text: &str) {
     // Nobody could be told that telling failed.
@@ -72,7 +92,7 @@ pub(crate) fn failure(failure: &Failure) {
     }
     let text = if failure.is_drawn { text.strip_prefix("error: ").unwrap_or(&text) } else { &text };
     if LOG.get().is_some() {
-        eprintln!("error: {text}");
+        eprintln!("error: {}", visible(text));
     }
     log::say(Level::Error, text);
 }

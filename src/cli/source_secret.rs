@@ -55,7 +55,14 @@ pub(crate) fn with_login(environment: &Environment, url: &GitUrl) -> Result<GitU
         let Some(bytes) = inputs::read_if_there(&path, WHAT)? else { return Ok(None) };
         let text = String::from_utf8(bytes);
         let text = text.map_err(|_| Failure::new(Status::Usage, format!("{}: {WHAT} is not UTF-8", path.display())))?;
-        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty()))
+        let text = text.trim_end_matches(['\r', '\n']).to_owned();
+        if text.contains(char::is_control) {
+            let text = format!("{}: {WHAT} has a control character in it: it is no login", path.display());
+            return Err(
+                Failure::new(Status::Usage, text).help("make the Secret of a text file, one line, not encoded twice")
+            );
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
     };
     let password = match text("password")? {
         Some(password) => Some(password),
@@ -148,5 +155,18 @@ mod tests {
         assert!(found.has_login() && !format!("{found:?} {found}").contains("hunter2"), "{found:?}");
         assert!(!with_login(&environment, &url("ssh://git@host.example/a")).unwrap().has_login());
         assert!(!with_login(&Environment::of(&[]), &url("https://host.example/a.git")).unwrap().has_login());
+    }
+
+    #[test]
+    fn a_login_that_git_cannot_be_given_is_named_by_its_file() {
+        let url = GitUrl::recognise("https://host.example/a.git").unwrap().unwrap();
+        for password in ["hunter2\0", "hunter2\nhost=evil.example"] {
+            let (secret, environment) = with_secret(&[("password", password)]);
+            let failure = with_login(&environment, &url).unwrap_err();
+            let file = secret.path().join("password");
+            let expected =
+                format!("{}: the source secret has a control character in it: it is no login", file.display());
+            assert_eq!((failure.text, failure.status), (expected, Status::Usage));
+        }
     }
 }

@@ -207,7 +207,7 @@ fn verb(method: &Method) -> &'static str {
 
 /// A name goes into the path of a URL: nothing in it may lead elsewhere.
 fn check_name(what: &'static str, name: &str) -> Result<(), ClusterError> {
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:@".contains(&byte);
     let is_dots = name.bytes().all(|byte| byte == b'.');
     if !is_dots && name.len() <= 253 + 129 && name.bytes().all(is_name_byte) {
         return Ok(());

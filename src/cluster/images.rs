@@ -21,7 +21,7 @@ pub struct ImageStream {
     pub tags: Vec<String>,
 }
 
-/// What a tag of a stream stands for.
+/// What a tag or an image of a stream stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageStreamTag {
     /// `image.dockerImageReference`: the image as it can be pulled, by digest as a rule.
@@ -56,7 +56,19 @@ impl Client {
     /// # Errors
     /// [`ClusterError`]; [`ClusterError::Answer`] where it stands for no image yet.
     pub fn image_stream_tag(&self, tag: &Object) -> Result<ImageStreamTag, ClusterError> {
-        let (url, value) = self.image_object("imagestreamtags", tag)?;
+        self.image_in_stream("imagestreamtags", tag)
+    }
+
+    /// What image `NAME@DIGEST` of a stream is.
+    ///
+    /// # Errors
+    /// [`ClusterError`]; [`ClusterError::Answer`] where the answer names no image.
+    pub fn image_stream_image(&self, image: &Object) -> Result<ImageStreamTag, ClusterError> {
+        self.image_in_stream("imagestreamimages", image)
+    }
+
+    fn image_in_stream(&self, resource: &'static str, object: &Object) -> Result<ImageStreamTag, ClusterError> {
+        let (url, value) = self.image_object(resource, object)?;
         let wrong = |error: crate::WrongField| ClusterError::Answer { url: url.clone(), why: error.to_string() };
         let image = Field::root(&value).at("image").map_err(wrong)?;
         let reference = image.at("dockerImageReference").and_then(|field| field.needed_text()).map_err(wrong)?;

@@ -183,5 +183,9 @@ fn a_stream_is_made_and_images_are_imported() {
     assert_eq!(imported, expected);
     let tag = Object { name: "webd:1".to_owned(), ..stream };
     assert_eq!(story.client.image_stream_tag(&tag).unwrap().reference, "r.example/webd:1");
+    let image = json!({"kind": "ImageStreamImage", "image": {"dockerImageReference": "r.example/webd@sha256:1"}});
+    story.cluster.put("/apis/image.openshift.io/v1/namespaces/osbs/imagestreamimages/webd@sha256:1", image);
+    let image = Object { name: "webd@sha256:1".to_owned(), ..tag };
+    assert_eq!(story.client.image_stream_image(&image).unwrap().reference, "r.example/webd@sha256:1");
     assert_eq!(story.cluster.complaints(), [""; 0]);
 }

@@ -271,7 +271,10 @@ impl Choice<'_> {
             };
             is_listed = true;
             if selected.iter().any(|one: &Selected<P>| &*one.key == registered.key) {
-                self.notes.push(format!("plugin {} is listed twice, as {} too", registered.key, request.name));
+                let is_alias = request.name != registered.key;
+                let also =
+                    if is_alias { format!("as {} too", request.name) } else { "perhaps under another name".into() };
+                self.notes.push(format!("plugin {} is listed twice, {also}", registered.key));
                 continue;
             }
             let setup = Setup { args: Some(&request.args), ..self.setup };

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::git;
 use crate::support::scratch::Scratch;
 use crate::support::{repository, shared, testdata};
 
@@ -62,6 +63,41 @@ fn the_other_manifests_name_each_other() {
             let name = secret["secretSource"]["name"].as_str().unwrap();
             assert!(named.contains(&format!("Secret {name}")), "{build}: {name} is in none of {named:?}");
         }
+    }
+}
+
+#[test]
+fn the_build_configs_are_built_with_the_configuration_beside_them() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "webd/Dockerfile",
+        "FROM scratch\nLABEL com.redhat.component=webd name=containers/webd version=1 release=2\n",
+    );
+    let Some((uri, commit)) = git::commit(&scratch, "webd") else { return };
+    let secret = documents("secrets.yaml").into_iter().find(|one| one["metadata"]["name"] == "reactor-config").unwrap();
+    let text = secret["stringData"]["config.yaml"].as_str().unwrap();
+    let keys = testdata("base/keys").display().to_string();
+    let config = text.replace("/var/run/secrets/atomic-reactor/keys", &keys);
+    // Where OpenShift puts the BuildConfig's pushSecret.
+    scratch.write("push/.dockerconfigjson", "{}");
+    let config = config.replace("/var/run/secrets/openshift.io/push", &scratch.at("push"));
+    let config = scratch.write("config.yaml", config);
+    for file in ["buildconfig-privileged.yaml", "buildconfig-unprivileged.yaml"] {
+        let mut spec = documents(file).remove(0)["spec"].take();
+        spec.as_object_mut().unwrap().remove("runPolicy");
+        let build = json!({"kind": "Build", "metadata": {"name": "webd-1", "namespace": "osbs"}, "spec": spec});
+        let run = scratch.stratum(&["inside-build", "--dry-run"]).env("BUILD", &build.to_string());
+        let run =
+            run.env("SOURCE_URI", &uri).env("SOURCE_REF", &commit).env("OUTPUT_IMAGE", "containers/webd:candidate");
+        let run = run.env("OUTPUT_REGISTRY", "registry.example.org");
+        let variables = spec["strategy"]["customStrategy"]["env"].as_array().unwrap();
+        let variables = variables.iter().map(|one| (one["name"].as_str().unwrap(), one["value"].as_str().unwrap()));
+        let run = variables.fold(run, |run, (name, value)| run.env(name, value));
+        let outcome = run.env("REACTOR_CONFIG", config.to_str().unwrap()).run().expect(0);
+        for name in ["containers/webd:1-2", "containers/webd:candidate"] {
+            assert!(outcome.stdout.contains(&format!("docker://registry.example.org/{name}")), "{}", outcome.stdout);
+        }
+        assert!(!outcome.stderr.contains("unknown key"), "{}", outcome.stderr);
     }
 }
 

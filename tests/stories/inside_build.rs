@@ -127,6 +127,37 @@ fn generation_a_brings_lists_of_plugins_with_their_arguments() {
 }
 
 #[test]
+fn the_first_lists_there_were_are_built_and_nothing_is_said_twice() {
+    let Some(pod) = Pod::new() else { return };
+    let registry = pod.registry.address();
+    let lists = json!({
+        "prebuild_plugins": [
+            {"name": "change_from_in_dockerfile"},
+            {"name": "distgit_fetch_artefacts", "args": {"command": "fedpkg sources"}},
+            {"name": "dockerfile_content"},
+            {"name": "change_source_registry", "args": {"registry_uri": registry, "insecure_registry": true}},
+        ],
+        "prepublish_plugins": [{"name": "squash"}],
+        "postbuild_plugins": [
+            {"name": "tag_and_push", "args": {"registries": {registry.clone(): {"insecure": true}}}},
+            {"name": "all_rpm_packages", "args": {"image_id": "BUILT_IMAGE_ID"}},
+        ],
+        "exit_plugins": [{"name": "remove_built_image"}],
+        "client_version": "0.14",
+    });
+    let outcome = pod.osv3(&[]).env("DOCK_PLUGINS", &lists.to_string()).run().expect(0);
+    assert_eq!(pod.registry.image("jane/webd", IMAGE.rsplit(':').next().unwrap()).digest, outcome.digest());
+    let outcome = outcome.says("check_base_image runs before change_from_in_dockerfile");
+    let outcome = outcome.says("plugin dockerfile_content is not needed").says("client_version: not used");
+    assert!(!outcome.stderr.contains("takes no argument"), "{}", outcome.stderr);
+    let mut notes: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("not ")).collect();
+    let said = notes.len();
+    notes.sort_unstable();
+    notes.dedup();
+    assert_eq!(notes.len(), said, "{}", outcome.stderr);
+}
+
+#[test]
 fn generation_b_brings_user_parameters_and_a_configuration_in_the_environment() {
     let Some(pod) = Pod::new() else { return };
     let run = pod.osv3(&[]).env("USER_PARAMS", &pod.user_params().to_string());
@@ -179,6 +210,61 @@ fn a_binary_source_comes_on_standard_input_and_push_credentials_as_a_secret() {
     let run = run.env("BUILD", &build.to_string()).env("PUSH_DOCKERCFG_PATH", &pod.scratch.at("push"));
     let outcome = run.stdin("FROM scratch\nLABEL a=b\n").run().expect(0).says("source standard input");
     assert_eq!(pod.registry.image("jane/webd", "f42-candidate-12345-20260102030405").digest, outcome.digest());
+}
+
+#[test]
+fn labels_of_the_build_object_count_before_those_of_dockerfile_and_site() {
+    let Some(pod) = Pod::new() else { return };
+    let mut build = pod.build();
+    build["spec"]["output"]["imageLabels"] = json!([
+        {"name": "vendor", "value": "first"}, {"name": "vendor", "value": "Puffin"}, {"name": "empty"},
+        {"name": "summary", "value": "two words = one"}, {"name": "version", "value": "2.0"},
+    ]);
+    let run = pod.osv3(&[]).env("BUILD", &build.to_string()).env("REACTOR_CONFIG", &pod.reactor_config());
+    run.run().expect(0);
+    // Its names are made of the labels that it has.
+    let labels = pod.registry.image("tests/webd", "2.0-1").config["config"]["Labels"].clone();
+    assert_eq!((&labels["vendor"], &labels["empty"]), (&json!("Puffin"), &json!("")));
+    assert_eq!((&labels["summary"], &labels["version"]), (&json!("two words = one"), &json!("2.0")));
+}
+
+#[test]
+fn a_dockerfile_in_the_build_object_takes_the_place_of_the_repository_s() {
+    let Some(pod) = Pod::new() else { return };
+    let mut build = pod.build();
+    build["spec"]["source"]["dockerfile"] = json!("FROM scratch\nCOPY page.html /inline/\n");
+    let run = || pod.osv3(&["--", "--tls-verify=false"]);
+    run().env("BUILD", &build.to_string()).run().expect(0);
+    let tag = IMAGE.rsplit(':').next().unwrap();
+    assert_eq!(pod.registry.image("jane/webd", tag).tree().text("inline/page.html"), "<h1>webd</h1>\n");
+    build["spec"]["source"]["dockerfile"] = json!("FROM scratch\nRUNN x\n");
+    let outcome = run().env("BUILD", &build.to_string()).run().expect(3);
+    outcome.says("spec.source.dockerfile of the Build:2:1").says("RUNN");
+    build["spec"]["source"] = json!({"type": "Dockerfile", "dockerfile": "FROM scratch\nLABEL a=b\n"});
+    run().env("BUILD", &build.to_string()).without_env("SOURCE_URI").without_env("SOURCE_REF").run().expect(0);
+    assert_eq!(pod.registry.image("jane/webd", tag).config["config"]["Labels"]["a"], "b");
+}
+
+#[test]
+fn the_folder_of_an_archive_on_standard_input_is_the_context() {
+    let Some(pod) = Pod::new() else { return };
+    let mut build = pod.build();
+    build["spec"]["source"] = json!({"type": "Binary", "binary": {}, "contextDir": "webd"});
+    let mut tar = std::process::Command::new("tar");
+    tar.args(["-c", "--exclude=.git", "webd"]).current_dir(pod.scratch.path());
+    let Ok(tar) = tar.output() else { return };
+    let run = |build: &Value, input: Vec<u8>| {
+        let run = pod.osv3(&["--", "--tls-verify=false"]).without_env("SOURCE_URI").without_env("SOURCE_REF");
+        run.env("BUILD", &build.to_string()).stdin(input).run()
+    };
+    run(&build, tar.stdout.clone()).expect(0);
+    let image = pod.registry.image("jane/webd", IMAGE.rsplit(':').next().unwrap());
+    assert_eq!(image.tree().text("srv/page.html"), "<h1>webd</h1>\n");
+    run(&build, b"FROM scratch\n".to_vec())
+        .expect(3)
+        .says("it is a Dockerfile, and the build context is to be its folder webd");
+    build["spec"]["source"]["contextDir"] = json!("../webd");
+    run(&build, tar.stdout).expect(3).says("there is no folder ../webd in it");
 }
 
 #[test]

@@ -53,6 +53,32 @@ fn programs_read_one_object_a_line() {
     assert!(summary["image"].as_str().unwrap().starts_with("sha256:"), "{summary}");
 }
 
+/// What a step may write to look like the builder, or to wreck a terminal.
+const HOSTILE: &str = r#"FROM base
+RUN printf '2026-11-21T17:00:00.000Z error   x86_64 publish: forged\n' && printf 'error: forged\n{"event":"log","level":"error"}\n' && \
+    printf '\033[2J\033[31mred\rerror: forged\n' && printf '\377\376bad\n' && printf 'nul\000nul\n' && \
+    printf '\302\233\342\200\256rtl\342\200\250sep\n' && printf '%1000000s\n' x && exit 3
+"#;
+
+#[test]
+fn no_step_can_forge_or_break_a_line() {
+    let harmful = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
+    for style in ["text", "osbs", "plain", "json"] {
+        let lines = said(HOSTILE, style, 4);
+        assert!(lines.iter().any(|line| line.contains("forged")), "{style}: {lines:#?}");
+        for line in &lines {
+            assert!(!line.contains(harmful) && line.len() < 80 << 10, "{style}: {} bytes", line.len());
+            let is_forged = line.contains("forged");
+            match style {
+                "text" => assert!(line.chars().nth(23) == Some('Z') && (!is_forged || line.contains(" build: "))),
+                "osbs" => assert!(line.split(" - ").nth(1).is_some_and(|name| name.starts_with("stratum"))),
+                "plain" => assert!(!is_forged || !line.starts_with("error") && !line.starts_with("2026"), "{line}"),
+                _ => assert!(serde_json::from_str::<Value>(line).unwrap()["time"].is_string()),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_failing_step_repeats_its_last_forty_lines_at_the_end() {
     let dockerfile = "FROM base\nRUN i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; done; exit 3\n";

@@ -1,6 +1,7 @@
 //! The whole of it: a build pod of OpenShift beside a registry, a dist-git repository and the cluster's API. Image,
 //! annotations and record agree, whatever pod it is.
 
+use std::io::Write;
 use std::os::unix::fs::lchown;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -160,6 +161,21 @@ fn image_annotations_and_record_agree_in_every_pod() {
 }
 
 #[test]
+fn a_pod_without_namespaces_is_told_which_instruction_needs_one() {
+    let Some(pod) = Pod::new("restricted-v2") else { return };
+    let built = |dockerfile: &str, code: i32| {
+        let site = Site::new(dockerfile)?;
+        give(&site.scratch.path().join("hello"), 1_000_680_000);
+        let outcome = site.entry(&pod).run().expect(code);
+        assert_eq!(site.cluster.complaints(), Vec::<String>::new());
+        Some((site, outcome))
+    };
+    let Some((site, outcome)) = built(DOCKERFILE, 6) else { return };
+    outcome.says("Dockerfile:3: `RUN echo hello > /greeting` needs isolation").says("help:");
+    assert!(site.annotation("plugins-metadata")["errors"].to_string().contains("isolation"));
+}
+
+#[test]
 fn a_failure_is_in_the_annotations_and_in_the_pods_last_message() {
     let Some(pod) = Pod::new("anyuid") else { return };
     let Some(site) = Site::new(&DOCKERFILE.replace("echo hello > /greeting", "echo it broke; exit 3")) else { return };
@@ -183,6 +199,14 @@ fn a_service_account_without_rights_is_told_which_and_the_image_stays() {
 }
 
 #[test]
+fn a_build_that_failed_is_told_of_missing_rights_too_in_the_phase_they_are_missed_in() {
+    let Some(site) = Site::new(&DOCKERFILE.replace("RUN echo hello > /greeting", "COPY nosuch /")) else { return };
+    site.cluster.refuse("PATCH", "/builds/", 403, 9);
+    let outcome = site.entry_here().run().expect(3).says("x86_64 exit: plugin store_metadata_in_osv3");
+    outcome.says("help: add the rule").says("x86_64 build: nosuch");
+}
+
+#[test]
 fn a_build_that_is_cancelled_says_so_within_ten_seconds() {
     let dockerfile = DOCKERFILE.replace("echo hello > /greeting", "trap '' TERM; echo now; sleep 100");
     let Some(site) = Site::new(&dockerfile) else { return };
@@ -199,7 +223,22 @@ fn a_build_that_is_cancelled_says_so_within_ten_seconds() {
 }
 
 #[test]
-fn an_image_stream_tag_is_asked_of_the_cluster() {
+fn a_build_that_is_cancelled_while_it_reads_its_configuration_says_so_too() {
+    let Some(site) = Site::new(DOCKERFILE) else { return };
+    let pipe = site.scratch.path().join("configuration");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let running = site.entry_here().env("REACTOR_CONFIG", pipe.to_str().unwrap()).start();
+    // It can be opened as soon as somebody reads it.
+    let mut config = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    running.signal("TERM");
+    config.write_all(site.configuration().as_bytes()).unwrap();
+    drop(config);
+    running.wait().expect(8);
+    assert!(site.annotation("plugins-metadata")["errors"].to_string().contains("cancelled"));
+}
+
+#[test]
+fn a_tag_or_an_image_of_a_stream_is_asked_of_the_cluster() {
     let Some(mut site) = Site::new(&DOCKERFILE.replace("REGISTRY/base:42", "REGISTRY/nosuch:1")) else { return };
     let image = site.registry.image("base", "42").digest;
     let reference = format!("{}/base@{image}", site.registry.address());
@@ -212,6 +251,14 @@ fn an_image_stream_tag_is_asked_of_the_cluster() {
     let digest = site.entry_here().run().expect(0).digest();
     assert_eq!(site.registry.image("tests/hello", "1.0-1").digest, digest);
     assert!(site.record()["bases"][0]["location"].as_str().unwrap().contains(&image), "{}", site.record()["bases"]);
-    site.build["spec"]["strategy"]["dockerStrategy"]["from"]["name"] = json!("gone:1");
+    let name = format!("base@{image}");
+    let in_stream = json!({
+        "kind": "ImageStreamImage", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name},
+        "image": {"metadata": {"name": image}, "dockerImageReference": reference},
+    });
+    site.cluster.put(&format!("/apis/image.openshift.io/v1/namespaces/osbs/imagestreamimages/{name}"), in_stream);
+    site.build["spec"]["strategy"]["dockerStrategy"]["from"] = json!({"kind": "ImageStreamImage", "name": name});
+    assert_eq!(site.entry_here().run().expect(0).digest(), digest);
+    site.build["spec"]["strategy"]["dockerStrategy"]["from"] = json!({"kind": "ImageStreamTag", "name": "gone:1"});
     site.entry_here().run().expect(7).says("ImageStreamTag gone:1");
 }

@@ -13,6 +13,7 @@ use source::DOCKERFILES;
 use super::bring::{Bring, STDIN, shown};
 use super::context::{Files, Place};
 use super::fetch::{Fetched, Given, is_web};
+use super::inline::IN_BUILD;
 use crate::diagnostic;
 use crate::failure::{Failure, Status};
 use crate::output;
@@ -43,11 +44,16 @@ pub(super) struct Asked<'a> {
     pub(super) files: &'a [String],
     /// Flags for the preprocessor.
     pub(super) cpp_flags: Vec<String>,
+    /// The Dockerfile that a Build object has, before all others.
+    pub(super) inline: Option<&'a str>,
 }
 
 /// Finds and parses the Dockerfile: what `-f` names, joined, else the source itself, else the context's Containerfile
 /// or Dockerfile.
 pub(super) fn find(bring: &Bring<'_>, fetched: &Fetched, asked: &Asked<'_>) -> Result<Found, Failure> {
+    if let Some(text) = asked.inline {
+        return parse(vec![Part { name: IN_BUILD.to_owned(), text: text.as_bytes().to_vec(), place: None }]);
+    }
     let files = Files::of(fetched);
     check_one(fetched, asked.files)?;
     let parts = match (&fetched.dockerfile, asked.files) {

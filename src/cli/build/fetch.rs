@@ -7,6 +7,7 @@ use pipeline::SourceFact;
 use source::git::{Checkout, GitUrl};
 
 use super::bring::{Bring, Came, STDIN, shown};
+use super::inline::{IN_BUILD, Inline};
 use crate::failure::{Failure, Status};
 
 /// A source that is a directory by now.
@@ -79,8 +80,15 @@ pub(super) fn is_web(text: &str) -> bool {
     matches!(scheme.as_deref(), Some("http" | "https"))
 }
 
-/// Gets what SOURCE names.
-pub(super) fn fetch(bring: &Bring<'_>, source: &str) -> Result<Fetched, Failure> {
+/// Gets what SOURCE names, and the folder of it that is the build context.
+pub(super) fn fetch(bring: &Bring<'_>, source: &str, inline: &Inline) -> Result<Fetched, Failure> {
+    match &inline.dockerfile {
+        Some(text) if source == IN_BUILD => came(bring, Came::Text(text.as_bytes().to_vec()), IN_BUILD, None),
+        Some(_) | None => inline.below(named(bring, source)?),
+    }
+}
+
+fn named(bring: &Bring<'_>, source: &str) -> Result<Fetched, Failure> {
     match Meaning::of(source)? {
         Meaning::Directory(path) => Ok(own(path)),
         Meaning::Git(url) => bring.git(&url).map(clone),

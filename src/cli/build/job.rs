@@ -17,7 +17,7 @@ use super::fetch::{self, Fetched};
 use super::outputs::Outputs;
 use super::prepare::{self, Prepared, Settings};
 use super::publishing::Publishing;
-use super::{Arguments, LastBase, checking, containerfile, dry_run, outputs, recording, sbom_options, trees};
+use super::{Arguments, Inline, LastBase, checking, containerfile, dry_run, outputs, recording, sbom_options, trees};
 use crate::environment::Environment;
 use crate::failure::{self, Failure, Status};
 use crate::progress::Progress;
@@ -35,6 +35,7 @@ pub(super) struct Job<'a> {
     pub(super) recorder: &'a Recorder,
     pub(super) progress: &'a Progress,
     pub(super) base: &'a LastBase,
+    pub(super) inline: &'a Inline,
     pub(super) start: Instant,
 }
 
@@ -46,7 +47,7 @@ impl Job<'_> {
         let http = http::Client::new(&self.session.http).map_err(|error| Failure::of(Status::Usage, &error))?;
         let outside = self.session.entered.outside();
         let bring = Bring::new(self.session, self.environment, &http, !self.arguments.style().is_silent());
-        let fetched = outside.run(|| fetch::fetch(&bring, &self.arguments.source));
+        let fetched = outside.run(|| fetch::fetch(&bring, &self.arguments.source, self.inline));
         let built = fetched.and_then(|fetched| self.build_from(&fetched, run, &bring, published));
         // These files are the user's, so root inside could not remove them with the rest.
         outside.run(|| bring.remove());
@@ -66,7 +67,8 @@ impl Job<'_> {
         completed.map_err(|error| failure::of_plugin(&error, None))?;
         let settings = (self.settings, &self.configuration.site);
         let last_base = self.base.image(self.settings.wanted.cluster.as_deref())?;
-        let prepared = outside.run(|| prepare::read(self.arguments, settings, fetched, bring, last_base.as_deref()));
+        let instead = (last_base.as_deref(), self.inline.dockerfile.as_deref());
+        let prepared = outside.run(|| prepare::read(self.arguments, settings, fetched, bring, instead));
         let mut prepared = prepared?;
         prepared.request.read_through(&outside.pool());
         self.recorder.change(|record| recording::source(record, fetched, &prepared, run.facts()));

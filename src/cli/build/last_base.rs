@@ -14,22 +14,29 @@ pub(crate) enum LastBase {
     Image(String),
     /// What this ImageStreamTag stands for when the build begins.
     StreamTag(Object),
+    /// What this ImageStreamImage, `STREAM@DIGEST`, stands for.
+    StreamImage(Object),
 }
 
 impl LastBase {
-    /// The image, if it is another than the Dockerfile's; the cluster is asked for that of a tag.
+    /// The image, if it is another than the Dockerfile's; the cluster is asked for that of a stream.
     pub(super) fn image(&self, client: Option<&Client>) -> Result<Option<String>, Failure> {
-        let tag = match self {
+        let (kind, object) = match self {
             Self::Dockerfile => return Ok(None),
             Self::Image(image) => return Ok(Some(image.clone())),
-            Self::StreamTag(tag) => tag,
+            Self::StreamTag(tag) => ("ImageStreamTag", tag),
+            Self::StreamImage(image) => ("ImageStreamImage", image),
         };
-        let what = format!("BUILD: spec.strategy.dockerStrategy.from is the ImageStreamTag {}", tag.name);
+        let what = format!("BUILD: spec.strategy.dockerStrategy.from is the {kind} {}", object.name);
         let Some(client) = client else {
             let text = format!("{what}, and there is no API of a cluster to ask for its image");
             return Err(Failure::new(Status::Usage, text).help("name the image itself: kind DockerImage"));
         };
-        client.image_stream_tag(tag).map(|found| Some(found.reference)).map_err(|error| failed(&what, &error))
+        let found = match self {
+            Self::StreamImage(image) => client.image_stream_image(image),
+            Self::Dockerfile | Self::Image(_) | Self::StreamTag(_) => client.image_stream_tag(object),
+        };
+        found.map(|found| Some(found.reference)).map_err(|error| failed(&what, &error))
     }
 }
 

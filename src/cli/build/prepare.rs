@@ -142,10 +142,10 @@ pub(super) fn read(
     (settings, site): (&Settings, &Site),
     fetched: &Fetched,
     bring: &Bring<'_>,
-    last_base: Option<&str>,
+    (last_base, inline): (Option<&str>, Option<&str>),
 ) -> Result<Prepared, Failure> {
     let environment = bring.environment;
-    let asked = Asked { files: &arguments.file, cpp_flags: cpp_flags(arguments, environment) };
+    let asked = Asked { files: &arguments.file, cpp_flags: cpp_flags(arguments, environment), inline };
     let Found { name, dockerfile, places } = containerfile::find(bring, fetched, &asked)?;
     let tree = Files::of(fetched).without_ignored(&places, arguments.ignorefile.as_deref())?;
     let written = dockerfile.text.clone();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use source::git::GitUrl;
 
+use crate::build::IN_BUILD;
 use crate::failure::{Failure, Status};
 
 /// The lists of plugins, one a phase.
@@ -34,6 +35,8 @@ pub(super) enum Source {
     Folder(PathBuf),
     /// A tar on standard input.
     Stdin,
+    /// Nothing but the Dockerfile that the Build object has.
+    Build,
 }
 
 impl Source {
@@ -43,6 +46,7 @@ impl Source {
             Self::Git(url) => url.clone(),
             Self::Folder(path) => path.display().to_string(),
             Self::Stdin => "-".to_owned(),
+            Self::Build => IN_BUILD.to_owned(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Source {
             },
             Self::Folder(path) => path.display().to_string(),
             Self::Stdin => "standard input".to_owned(),
+            Self::Build => IN_BUILD.to_owned(),
         }
     }
 }
@@ -70,12 +75,12 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Failur
     }
 }
 
-/// Reads what is to be built of the build.json called `name`.
-pub(super) fn read(name: &str, json: Map<String, Value>) -> Result<Order, Failure> {
+/// Reads what is to be built of the build.json called `name`, whose source was found in `place`.
+pub(super) fn read(name: &str, place: &str, json: Map<String, Value>) -> Result<Order, Failure> {
     let mut order = Order::default();
     for (key, value) in json {
         match key.as_str() {
-            "source" => order.source = source(name, &value, &mut order.notes)?,
+            "source" => order.source = source(place, &value, &mut order.notes)?,
             "image" => order.image = text(name, "image", &value)?,
             // The Build object says the same.
             "openshift_build_selflink" => {}
@@ -93,6 +98,7 @@ fn unused(key: &str) -> &'static str {
         "target_registries" | "target_registries_insecure" | "parent_registry" | "parent_registry_insecure" => {
             "not used: say it in the site's configuration (registry, source_registry)"
         }
+        "client_version" => "not used: it says which osbs-client asked",
         "dont_pull_base_image" => "not used: a base image is fetched when a step needs it",
         _ => "unknown key, not used",
     }
@@ -186,7 +192,7 @@ mod tests {
     use super::*;
 
     fn order(json: Value) -> Result<Order, Failure> {
-        read("build.json", json.as_object().unwrap().clone())
+        read("build.json", "build.json", json.as_object().unwrap().clone())
     }
 
     #[track_caller]

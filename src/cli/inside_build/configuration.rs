@@ -41,6 +41,7 @@ pub(super) fn read(
         None if lists.is_empty() => Configuration::default(),
         None => alone(lists, derived)?,
     };
+    derived.take(lists);
     let (plugins, notes) = lists.parse()?;
     configuration.site.plugins = lists::merge(configuration.site.plugins, plugins);
     configuration.notes.extend(notes);
@@ -50,9 +51,11 @@ pub(super) fn read(
 /// What the lists say where there is nothing else: the keys their arguments stand for.
 fn alone(lists: &Lists, derived: &Derived) -> Result<Configuration, Failure> {
     let keys = Value::Object(derived.keys.clone()).to_string();
-    let configuration = site::parse(Path::new(lists.name()), keys.into_bytes())?;
+    // A mistake is shown in these keys, which nobody wrote.
+    let place = format!("arguments in {} as keys", lists.name());
+    let configuration = site::parse(Path::new(&place), keys.into_bytes())?;
     // Whoever compares two builds by the configuration's digest compares the lists.
-    Ok(Configuration { bytes: lists.text().into_bytes(), ..configuration })
+    Ok(Configuration { bytes: lists.text().into_bytes(), path: Some(lists.name().to_owned()), ..configuration })
 }
 
 fn find(
@@ -97,44 +100,49 @@ fn file_at(path: &Path) -> Result<Text, Failure> {
 
 /// The configuration with those of `keys` that it does not have.
 fn completed(text: Text, keys: &Map<String, Value>) -> Result<Configuration, Failure> {
-    if keys.is_empty() {
-        return site::parse(&text.name, text.bytes);
-    }
-    let merged = with_defaults(&String::from_utf8_lossy(&text.bytes), keys).into_bytes();
-    if Site::parse(&text.name, &merged).is_ok() {
-        return site::parse(&text.name, merged);
-    }
-    let mut configuration = site::parse(&text.name, text.bytes)?;
-    let left_out = keys.keys().map(|key| {
-        format!("arguments of plugins that stand for {key} are not used: the configuration cannot be added to")
-    });
-    configuration.notes.extend(left_out);
+    let written = String::from_utf8_lossy(&text.bytes).into_owned();
+    let (said, new): (Vec<_>, Vec<_>) = keys.iter().partition(|(key, _)| is_said_in(&written, key));
+    let not_used = |key: &str, why: &str| format!("arguments of plugins that stand for {key} are not used: {why}");
+    let mut notes: Vec<String> = said.iter().map(|(key, _)| not_used(key, "the configuration says it")).collect();
+    let merged = with_more(&written, &new).into_bytes();
+    let mut configuration = if new.is_empty() || Site::parse(&text.name, &merged).is_err() {
+        notes.extend(new.iter().map(|(key, _)| not_used(key, "the configuration cannot be added to")));
+        site::parse(&text.name, text.bytes)?
+    } else {
+        site::parse(&text.name, merged)?
+    };
+    configuration.notes.append(&mut notes);
     Ok(configuration)
 }
 
-/// A YAML map with more keys at its end.
-fn with_defaults(text: &str, keys: &Map<String, Value>) -> String {
+/// A YAML map, or a JSON object, with more keys at its end.
+fn with_more(text: &str, new: &[(&String, &Value)]) -> String {
     if let Ok(Value::Object(mut map)) = serde_json::from_str(text) {
-        let said = map.clone();
-        let new = keys.iter().filter(|(key, _)| !is_said(key, &|name| said.contains_key(name)));
-        map.extend(new.map(|(key, value)| (key.clone(), value.clone())));
+        map.extend(new.iter().map(|(key, value)| ((*key).clone(), (*value).clone())));
         return Value::Object(map).to_string();
     }
-    let has = |key: &str| {
-        text.lines().any(|line| {
-            let line = line.strip_prefix(['"', '\'']).unwrap_or(line);
-            let rest = line.strip_prefix(key).map(|rest| rest.trim_start_matches(['"', '\'']).trim_start());
-            rest.is_some_and(|rest| rest.starts_with(':'))
-        })
-    };
     let mut merged = text.to_owned();
     if !merged.is_empty() && !merged.ends_with('\n') {
         merged.push('\n');
     }
-    for (key, value) in keys.iter().filter(|(key, _)| !is_said(key, &has)) {
+    for (key, value) in new {
         merged.push_str(&format!("{key}: {value}\n"));
     }
     merged
+}
+
+/// Whether the text of a configuration has `key` as one of its own.
+fn is_said_in(text: &str, key: &str) -> bool {
+    if let Ok(Value::Object(map)) = serde_json::from_str(text) {
+        return is_said(key, &|name| map.contains_key(name));
+    }
+    is_said(key, &|name| {
+        text.lines().any(|line| {
+            let line = line.strip_prefix(['"', '\'']).unwrap_or(line);
+            let rest = line.strip_prefix(name).map(|rest| rest.trim_start_matches(['"', '\'']).trim_start());
+            rest.is_some_and(|rest| rest.starts_with(':'))
+        })
+    })
 }
 
 /// Whether the configuration says what `key` says, under that name or another.
@@ -202,7 +210,9 @@ mod tests {
         for config in
             ["version: 1\nimage_labels:\n  vendor: map", r#"{"version": 1, "image_labels": {"vendor": "map"}}"#]
         {
-            let site = read_of(&[("REACTOR_CONFIG", config)], lists.clone()).unwrap().site;
+            let Configuration { site, notes, .. } = read_of(&[("REACTOR_CONFIG", config)], lists.clone()).unwrap();
+            let said = "arguments of plugins that stand for image_labels are not used: the configuration says it";
+            assert_eq!(notes, [said], "{config}");
             assert_eq!(site.image_labels["vendor"], "map", "{config}");
             assert_eq!(site.source_registry.unwrap().url.host(), "in.example", "{config}");
         }

@@ -42,6 +42,17 @@ const HUBS: [(&str, &str); 8] = [
 /// Plugins that know the target.
 const TARGETS: [&str; 3] = ["koji", "koji_tag_build", "koji_promote"];
 
+/// Arguments that no plugin takes today, and the key that has what they say.
+const TAKEN: [(&str, &str, &str); 7] = [
+    ("pull_base_image", "parent_registry", "source_registry"),
+    ("pull_base_image", "parent_registry_insecure", "source_registry"),
+    ("change_source_registry", "registry_uri", "source_registry"),
+    ("change_source_registry", "insecure_registry", "source_registry"),
+    ("distgit_fetch_artefacts", "command", "sources_command"),
+    ("tag_and_push", "registries", "registries"),
+    ("tag_and_push", "registries_organization", "registries_organization"),
+];
+
 pub(super) fn derive(lists: &Lists) -> Derived {
     let text = |plugin: &str, argument: &str| {
         let text = lists.args(plugin)?.get(argument)?.as_str()?;
@@ -56,7 +67,11 @@ pub(super) fn derive(lists: &Lists) -> Derived {
         }
     }
     let mut add = |key: &str, value: Option<Value>| keys.extend(value.map(|value| (key.to_owned(), value)));
-    add("source_registry", lists.args("pull_base_image").and_then(source_registry));
+    let pulled = lists.args("pull_base_image");
+    let pulled = pulled.and_then(|args| source_registry(args, "parent_registry", "parent_registry_insecure"));
+    let changed = lists.args("change_source_registry");
+    let changed = changed.and_then(|args| source_registry(args, "registry_uri", "insecure_registry"));
+    add("source_registry", pulled.or(changed));
     add("registries", lists.args("tag_and_push").and_then(|args| registries(args.get("registries")?)));
     let hub = HUBS.iter().find_map(|(plugin, argument)| text(plugin, argument));
     let root = text("koji", "root").or_else(|| text("fetch_maven_artifacts", "koji_root"));
@@ -73,6 +88,13 @@ pub(super) fn derive(lists: &Lists) -> Derived {
 }
 
 impl Derived {
+    /// Takes arguments out that are keys now, so that nobody is told of them twice.
+    pub(super) fn take(&self, lists: &mut Lists) {
+        for (plugin, argument, _) in TAKEN.iter().filter(|(_, _, key)| self.keys.contains_key(*key)) {
+            lists.take_argument(plugin, argument);
+        }
+    }
+
     /// What the user parameters do not say already.
     pub(super) fn complete(&self, task: &mut Task) {
         task.koji_target = task.koji_target.take().or_else(|| self.koji_target.clone());
@@ -91,9 +113,9 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
-fn source_registry(args: &Map<String, Value>) -> Option<Value> {
-    let url = args.get("parent_registry")?.as_str().filter(|url| !url.is_empty())?;
-    let is_insecure = args.get("parent_registry_insecure").and_then(Value::as_bool).unwrap_or(false);
+fn source_registry(args: &Map<String, Value>, url: &str, insecure: &str) -> Option<Value> {
+    let url = args.get(url)?.as_str().filter(|url| !url.is_empty())?;
+    let is_insecure = args.get(insecure).and_then(Value::as_bool).unwrap_or(false);
     Some(json!({ "url": url, "insecure": is_insecure }))
 }
 
@@ -159,6 +181,22 @@ mod tests {
             "openshift": {"url": "https://c.example", "insecure": true},
         });
         assert_eq!((Value::Object(derived.keys), derived.koji_target.as_deref()), (keys, Some("f42")));
+    }
+
+    #[test]
+    fn arguments_that_became_keys_are_none_any_more() {
+        let json = json!({
+            "prebuild_plugins": [
+                {"name": "pull_base_image", "args": {"parent_registry": "in.example", "odd": 1}},
+                {"name": "distgit_fetch_artefacts", "args": {"command": "fedpkg sources"}},
+            ],
+            "postbuild_plugins": [{"name": "tag_and_push", "args": {"registries": {}}}],
+        });
+        let mut lists = Lists::new("build.json", json.as_object().unwrap().clone());
+        derive(&lists).take(&mut lists);
+        let left = |plugin: &str| Value::Object(lists.args(plugin).unwrap().clone());
+        assert_eq!(left("pull_base_image"), json!({"odd": 1}));
+        assert_eq!((left("distgit_fetch_artefacts"), left("tag_and_push")), (json!({}), json!({"registries": {}})));
     }
 
     #[test]

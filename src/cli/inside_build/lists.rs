@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use pipeline::site::{Plugins, Site};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::build_json::Source;
 use crate::failure::{Failure, Status};
@@ -51,6 +51,35 @@ impl Lists {
             .as_object()
     }
 
+    /// Lets the parents be looked at before a plugin that names them exactly. The first atomic-reactors pulled the base
+    /// image before any plugin ran, and their lists say nothing of it.
+    pub(super) fn complete_parents(&mut self) -> Option<String> {
+        const NEEDS: &str = "change_from_in_dockerfile";
+        const LOOK: [&str; 2] = ["check_base_image", "pull_base_image"];
+        let list = self.lists.get_mut("prebuild_plugins")?.as_array_mut()?;
+        let name = |request: &Value| request.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let needs = list.iter().position(|request| name(request) == NEEDS)?;
+        let looks = list.iter().position(|request| LOOK.contains(&name(request).as_str()));
+        let request = match looks {
+            Some(looks) if looks < needs => return None,
+            Some(looks) => list.remove(looks),
+            None => json!({ "name": LOOK[0] }),
+        };
+        let note = format!("{}: {} runs before {NEEDS}, which needs it", self.name, name(&request));
+        list.insert(needs, request);
+        Some(note)
+    }
+
+    /// Takes an argument of a plugin out, wherever the plugin is listed.
+    pub(super) fn take_argument(&mut self, plugin: &str, argument: &str) {
+        let all = self.lists.values_mut().filter_map(Value::as_array_mut).flatten();
+        for request in all.filter(|request| request.get("name").and_then(Value::as_str) == Some(plugin)) {
+            if let Some(args) = request.get_mut("args").and_then(Value::as_object_mut) {
+                args.remove(argument);
+            }
+        }
+    }
+
     fn requests(&self) -> impl Iterator<Item = &Map<String, Value>> {
         self.lists.values().filter_map(Value::as_array).flatten().filter_map(Value::as_object)
     }
@@ -70,7 +99,7 @@ impl Lists {
     pub(super) fn replace_magic(&mut self, source: &Source) -> Vec<String> {
         let folder = match source {
             Source::Folder(path) => Some(path.clone()),
-            Source::Git(_) | Source::Stdin => None,
+            Source::Git(_) | Source::Stdin | Source::Build => None,
         };
         let known = |word: &str| match word {
             "BUILD_SOURCE_PATH" => folder.as_ref().map(|folder| folder.display().to_string()),
@@ -136,8 +165,6 @@ pub(super) fn merge(site: Plugins, request: Plugins) -> Plugins {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn lists(json: Value) -> Lists {
@@ -171,6 +198,26 @@ mod tests {
         assert_eq!((a.required, a.is_allowed_to_fail, b.args.len()), (false, Some(true), 0));
         assert_eq!(notes, ["build.json: exit_plugins[0].odd: unknown key"]);
         assert_eq!(plugins.prebuild, None);
+    }
+
+    #[test]
+    fn parents_are_looked_at_before_they_are_named() {
+        let of = |names: &[&str]| {
+            let list: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
+            let mut all = lists(json!({ "prebuild_plugins": list }));
+            let note = all.complete_parents();
+            let names = all.parse().unwrap().0.prebuild.unwrap().into_iter().map(|one| one.name);
+            (names.collect::<Vec<_>>().join(" "), note)
+        };
+        let said =
+            |plugin: &str| Some(format!("build.json: {plugin} runs before change_from_in_dockerfile, which needs it"));
+        let added = "koji check_base_image change_from_in_dockerfile";
+        assert_eq!(of(&["koji", "change_from_in_dockerfile"]), (added.to_owned(), said("check_base_image")));
+        let moved = "pull_base_image change_from_in_dockerfile koji";
+        let late = ["change_from_in_dockerfile", "koji", "pull_base_image"];
+        assert_eq!(of(&late), (moved.to_owned(), said("pull_base_image")));
+        assert_eq!(of(&["pull_base_image", "change_from_in_dockerfile", "koji"]), (moved.to_owned(), None));
+        assert_eq!(of(&["koji"]), ("koji".to_owned(), None));
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! Goes out: a build.json as atomic-reactor makes it of them, the Build object, and what only a Build says. A variable
 //! counts before the Build object, that before the user parameters.
 
+use std::path::PathBuf;
+
 use pipeline::UserParams;
 use serde_json::{Map, Value, json};
 
 use super::build_json::Source;
 use super::build_object::{Build, SourceType, build_object};
 use super::strategy::{self, Strategy};
+use crate::build::Inline;
 use crate::environment::Environment;
 use crate::failure::{Failure, Status};
 
@@ -20,6 +23,8 @@ const UNUSED: [(&str, &str); 2] = [
     ("DOCKER_SOCKET", "not used: there is no docker daemon"),
     ("DOCKER_CONNECTION", "not used: there is no docker daemon"),
 ];
+/// What a repository is named in.
+pub(super) const REPOSITORY: &str = "SOURCE_URI, SOURCE_REF, SOURCE_CONTEXT_DIR, BUILD or USER_PARAMS";
 /// Where the key of an ImageStreamTag would have to be asked.
 const NEEDS_API: &str = "an ImageStreamTag needs the cluster's API";
 
@@ -36,6 +41,8 @@ pub(super) struct Pod {
     pub(super) registry: Option<String>,
     pub(super) build: Option<Build>,
     pub(super) strategy: Strategy,
+    /// What the Build has of the source itself.
+    pub(super) inline: Inline,
     pub(super) notes: Vec<String>,
 }
 
@@ -54,7 +61,7 @@ pub(super) fn read(environment: &Environment, user: &UserParams) -> Result<Pod, 
     let none = Build::default();
     let object = build.as_ref().unwrap_or(&none);
     let mut pod = Pod { lists_name, registry: environment.get("OUTPUT_REGISTRY").map(str::to_owned), ..Pod::default() };
-    pod.source = other_source(environment, object)?;
+    (pod.source, pod.inline) = other_source(environment, object, user)?;
     if pod.source.is_none() {
         pod.json.insert("source".to_owned(), git(environment, object, user)?);
     }
@@ -94,35 +101,43 @@ fn git(environment: &Environment, build: &Build, user: &UserParams) -> Result<Va
     Ok(source)
 }
 
-/// A source that is no repository.
-fn other_source(environment: &Environment, build: &Build) -> Result<Option<Source>, Failure> {
+/// A source that is no repository, and what the Build has of a source itself.
+fn other_source(
+    environment: &Environment,
+    build: &Build,
+    user: &UserParams,
+) -> Result<(Option<Source>, Inline), Failure> {
+    let inline = Inline { dockerfile: build.dockerfile.clone(), folder: None };
+    let has_repository = environment.get("SOURCE_URI").is_some() || build.git_uri.is_some() || user.git_uri.is_some();
     let refused = |what: &str, help: &str| Err(Failure::new(Status::Usage, format!("BUILD: {what}")).help(help));
-    if build.dockerfile.is_some() {
-        return refused(
-            "spec.source.dockerfile: a Dockerfile in the Build object is not supported",
-            "put it into the repository",
-        );
-    }
     match build.source_type {
-        _ if environment.get("SOURCE_URI").is_some() => Ok(None),
-        Some(SourceType::Git) | None => Ok(None),
+        _ if environment.get("SOURCE_URI").is_some() => Ok((None, inline)),
+        Some(SourceType::Binary) if inline.dockerfile.is_some() => refused(
+            "spec.source.dockerfile: a binary source has its Dockerfile with it",
+            "leave spec.source.dockerfile or spec.source.binary out",
+        ),
         Some(SourceType::Binary) => binary(environment, build),
-        Some(other @ (SourceType::Dockerfile | SourceType::Image | SourceType::None)) => {
-            let text = format!("spec.source.type is {other:?}; only Git and Binary are supported");
+        Some(SourceType::Dockerfile) if inline.dockerfile.is_none() => {
+            refused("spec.source.type is Dockerfile, and spec.source.dockerfile is missing", "put the Dockerfile there")
+        }
+        // As OpenShift: it takes the place of the repository's.
+        Some(SourceType::Dockerfile) if !has_repository => Ok((Some(Source::Build), inline)),
+        Some(SourceType::Git | SourceType::Dockerfile) | None => Ok((None, inline)),
+        Some(other @ (SourceType::Image | SourceType::None)) => {
+            let text = format!("spec.source.type is {}; there are Git, Binary and Dockerfile", other.as_str());
             refused(&text, "give the Build a repository, or start it with --from-dir")
         }
     }
 }
 
-/// The tar, or the one file, on standard input.
-fn binary(environment: &Environment, build: &Build) -> Result<Option<Source>, Failure> {
+/// The tar, its folder that counts, or the one file, on standard input.
+fn binary(environment: &Environment, build: &Build) -> Result<(Option<Source>, Inline), Failure> {
     let folder = environment.get("SOURCE_CONTEXT_DIR").or(build.context_dir.as_deref());
-    if let Some(folder) = folder {
-        let text = format!("BUILD: a folder ({folder}) of a binary source is not supported");
-        return Err(Failure::new(Status::Usage, text).help("send the folder itself: oc start-build --from-dir=FOLDER"));
-    }
+    let folder = folder.map(|folder| folder.trim_matches('/')).filter(|folder| !matches!(*folder, "" | "."));
+    let inline = Inline { folder: folder.map(PathBuf::from), dockerfile: None };
     match build.binary_as_file.as_deref() {
-        None | Some("Dockerfile" | "Containerfile") => Ok(Some(Source::Stdin)),
+        None => Ok((Some(Source::Stdin), inline)),
+        Some("Dockerfile" | "Containerfile") if inline.folder.is_none() => Ok((Some(Source::Stdin), inline)),
         Some(name) => {
             let text = format!("BUILD: spec.source.binary.asFile is {name}: standard input is a tar or the Dockerfile");
             Err(Failure::new(Status::Usage, text).help("start the build with --from-dir or --from-archive"))
@@ -219,8 +234,24 @@ mod tests {
             )
         };
         assert_eq!(of(&[("BUILD", &build(""))]).unwrap().source, Some(Source::Stdin));
-        let failure = of(&[("BUILD", &build(r#", "contextDir": "x""#))]).unwrap_err();
-        assert!(failure.text.contains("a folder (x) of a binary source"), "{}", failure.text);
+        let pod = of(&[("BUILD", &build(r#", "contextDir": "/x/y/""#))]).unwrap();
+        assert_eq!(pod.inline, Inline { folder: Some("x/y".into()), dockerfile: None });
+        let both = build(r#", "dockerfile": "FROM scratch""#);
+        let text = "BUILD: spec.source.dockerfile: a binary source has its Dockerfile with it";
+        refused(&[("BUILD", &both)], text);
+    }
+
+    #[test]
+    fn a_dockerfile_in_the_build_counts_before_that_of_the_repository_or_is_all_there_is() {
+        let build = |source: &str| {
+            format!(r#"{{"metadata": {{"name": "b"}}, "spec": {{"source": {{{source} "dockerfile": "FROM a"}}}}}}"#)
+        };
+        let pod = of(&[("BUILD", &build(r#""type": "Git", "git": {"uri": "https://a.example/x"},"#))]).unwrap();
+        assert_eq!((pod.source, pod.inline.dockerfile.as_deref()), (None, Some("FROM a")));
+        let pod = of(&[("BUILD", &build(""))]).unwrap();
+        assert_eq!((pod.source, pod.inline.dockerfile.as_deref()), (Some(Source::Build), Some("FROM a")));
+        let none = r#"{"metadata": {"name": "b"}, "spec": {"source": {"type": "Dockerfile"}}}"#;
+        refused(&[("BUILD", none)], "BUILD: spec.source.type is Dockerfile, and spec.source.dockerfile is missing");
     }
 
     #[test]

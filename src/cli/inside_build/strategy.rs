@@ -1,13 +1,14 @@
-//! What a Build object says beside what a custom build needs: its base image and volumes (`spec.strategy`), and the
-//! proxies of its repository.
+//! What a Build object says beside what a custom build needs: its base image, volumes, arguments and variables
+//! (`spec.strategy`), the image's labels, and the proxies of its repository.
 //!
 //! Comes in: the object. Goes out: a [`Strategy`]; or a failure for what is not done here.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use cluster::Object;
 use serde_json::Value;
 
+use super::spec;
 use crate::build::LastBase;
 use crate::failure::{Failure, Status};
 
@@ -21,57 +22,39 @@ pub(super) struct Strategy {
     pub(super) base: LastBase,
     /// Where volumes are here, and where steps are to see them (`dockerStrategy.volumes`).
     pub(super) volumes: Vec<(PathBuf, String)>,
+    /// Further options of `stratum build`: build arguments, variables, labels, the Dockerfile's path.
+    pub(super) words: Vec<String>,
     /// Proxies for the repository, by the names of their variables (`source.git.httpProxy`).
     pub(super) git_proxies: Vec<(String, String)>,
     /// What the object says and is not used.
     pub(super) notes: Vec<String>,
 }
 
-/// What of other strategies than the custom one is not done here.
-const REFUSED: [&str; 5] = [
-    "dockerStrategy/buildArgs",
-    "dockerStrategy/dockerfilePath",
-    "dockerStrategy/env",
-    "jenkinsPipelineStrategy",
-    "sourceStrategy",
-];
-/// What has no effect, with the reason.
-const UNUSED: [(&str, &str); 2] = [
-    ("output/imageLabels", "not used: labels are the Dockerfile's and the site's"),
-    ("strategy/customStrategy/exposeDockerSocket", "not used: there is no docker daemon"),
-];
-
 pub(super) fn read(object: &Value) -> Result<Strategy, Failure> {
-    for path in REFUSED {
-        let says =
-            |value: &Value| !matches!(value, Value::Null) && value.as_array().is_none_or(|list| !list.is_empty());
-        if object.pointer(&format!("/spec/strategy/{path}")).is_some_and(says) {
-            let text = format!("BUILD: spec.strategy.{} is not supported", path.replace('/', "."));
-            return Err(Failure::new(Status::Usage, text).help("this is the entry point of a custom strategy"));
-        }
-    }
+    let notes = spec::check(object)?;
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
     let proxies = [("httpProxy", "http_proxy"), ("httpsProxy", "https_proxy"), ("noProxy", "no_proxy")];
     let proxies = proxies.iter().filter_map(|(key, variable)| {
         let value = text(&format!("/spec/source/git/{key}"))?;
         Some(((*variable).to_owned(), value.to_owned()))
     });
-    let base = match (text("/spec/strategy/dockerStrategy/from/kind"), text("/spec/strategy/dockerStrategy/from/name"))
-    {
-        (_, None) => LastBase::Dockerfile,
-        (Some(kind @ ("ImageStreamTag" | "ImageStreamImage")), Some(name)) => in_stream(object, kind, name)?,
-        (Some(_) | None, Some(name)) => LastBase::Image(name.to_owned()),
-    };
-    let notes = UNUSED.iter().filter_map(|(path, reason)| {
-        let value = object.pointer(&format!("/spec/{path}"))?;
-        (*value != Value::Bool(false)).then(|| format!("BUILD: spec.{}: {reason}", path.replace('/', ".")))
-    });
-    Ok(Strategy { base, volumes: volumes(object), git_proxies: proxies.collect(), notes: notes.collect() })
+    let base =
+        match (text("/spec/strategy/dockerStrategy/from/kind"), text("/spec/strategy/dockerStrategy/from/name")) {
+            (_, None) => LastBase::Dockerfile,
+            (Some(kind @ ("ImageStreamTag" | "ImageStreamImage")), Some(name)) => in_stream(object, kind, name),
+            (Some("DockerImage") | None, Some(name)) => LastBase::Image(name.to_owned()),
+            (Some(kind), Some(_)) => {
+                let text = format!("BUILD: spec.strategy.dockerStrategy.from.kind is {kind}");
+                return Err(Failure::new(Status::Usage, text)
+                    .help("there are DockerImage, ImageStreamTag and ImageStreamImage"));
+            }
+        };
+    Ok(Strategy { base, volumes: volumes(object), words: words(object)?, git_proxies: proxies.collect(), notes })
 }
 
-/// What an ImageStreamTag or ImageStreamImage stood for when its change triggered the build; a tag else what it stands
-/// for when the build begins.
-fn in_stream(object: &Value, kind: &str, name: &str) -> Result<LastBase, Failure> {
+/// What an ImageStreamTag or ImageStreamImage stood for when its change triggered the build; else the cluster is to be
+/// asked when the build begins.
+fn in_stream(object: &Value, kind: &str, name: &str) -> LastBase {
     let triggers = object.pointer("/spec/triggeredBy").and_then(Value::as_array).into_iter().flatten();
     let image = |trigger: &Value| {
         let change = trigger.get("imageChangeBuild")?;
@@ -79,18 +62,55 @@ fn in_stream(object: &Value, kind: &str, name: &str) -> Result<LastBase, Failure
         change.get("imageID")?.as_str().filter(|_| is_it).map(str::to_owned)
     };
     if let Some(image) = triggers.filter_map(image).next() {
-        return Ok(LastBase::Image(image));
+        return LastBase::Image(image);
     }
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
-    if kind == "ImageStreamTag" {
-        let namespace = text("/spec/strategy/dockerStrategy/from/namespace").or_else(|| text("/metadata/namespace"));
-        let namespace = namespace.unwrap_or_default().to_owned();
-        return Ok(LastBase::StreamTag(Object { namespace, name: name.to_owned() }));
+    let namespace = text("/spec/strategy/dockerStrategy/from/namespace").or_else(|| text("/metadata/namespace"));
+    let object = Object { namespace: namespace.unwrap_or_default().to_owned(), name: name.to_owned() };
+    if kind == "ImageStreamTag" { LastBase::StreamTag(object) } else { LastBase::StreamImage(object) }
+}
+
+/// Options of `stratum build` that mean what the docker strategy and the output say.
+fn words(object: &Value) -> Result<Vec<String>, Failure> {
+    let mut words = pairs(object, "strategy.dockerStrategy.buildArgs", "--build-arg")?;
+    words.extend(pairs(object, "strategy.dockerStrategy.env", "--env")?);
+    words.extend(pairs(object, "output.imageLabels", "--label")?);
+    let text = |key: &str| object.pointer(&format!("/spec/strategy/dockerStrategy/{key}")).and_then(Value::as_str);
+    let usage = |text: String, help: &str| Failure::new(Status::Usage, text).help(help.to_owned());
+    if let Some(path) = text("dockerfilePath").filter(|path| !path.is_empty()) {
+        let is_inside =
+            Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !is_inside {
+            let text =
+                format!("BUILD: spec.strategy.dockerStrategy.dockerfilePath is {path}, outside the build context");
+            return Err(usage(text, "name a file of the repository, relative to contextDir"));
+        }
+        words.push(format!("--file={path}"));
     }
-    let text = format!(
-        "BUILD: spec.strategy.dockerStrategy.from is the {kind} {name}, and nothing in the Build says which image that is"
-    );
-    Err(Failure::new(Status::Usage, text).help("name the image itself, kind DockerImage, or an ImageStreamTag"))
+    match text("imageOptimizationPolicy") {
+        None | Some("" | "SkipLayers" | "SkipLayersAndWarn") => {}
+        Some("None") => words.push("--layers".to_owned()),
+        Some(other) => {
+            let text = format!("BUILD: spec.strategy.dockerStrategy.imageOptimizationPolicy is {other}");
+            return Err(usage(text, "there are None, SkipLayers and SkipLayersAndWarn"));
+        }
+    }
+    Ok(words)
+}
+
+/// The names and values of a list, each as an option; the last one of a name counts.
+fn pairs(object: &Value, list: &str, option: &str) -> Result<Vec<String>, Failure> {
+    let items = object.pointer(&format!("/spec/{}", list.replace('.', "/"))).and_then(Value::as_array);
+    let pair = |(index, item): (usize, &Value)| {
+        let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
+        let name = text("name");
+        if name.is_empty() || name.contains('=') {
+            let text = format!("BUILD: spec.{list}[{index}].name: expected a name, without =, that is not empty");
+            return Err(Failure::new(Status::Usage, text));
+        }
+        Ok(format!("{option}={name}={}", text("value")))
+    };
+    items.into_iter().flatten().enumerate().map(pair).collect()
 }
 
 fn volumes(object: &Value) -> Vec<(PathBuf, String)> {
@@ -128,22 +148,39 @@ mod tests {
         assert_eq!(base(tag.clone(), trigger("a:1")), image("r.example/a@sha256:0"));
         let object = Object { namespace: "images".to_owned(), name: "a:1".to_owned() };
         assert_eq!(base(tag, trigger("b:1")), LastBase::StreamTag(object));
-        let failure = of(json!({"kind": "ImageStreamImage", "name": "a@sha256:1"}), json!([])).unwrap_err();
-        assert!(failure.text.ends_with("nothing in the Build says which image that is"), "{}", failure.text);
+        let object = Object { namespace: "osbs".to_owned(), name: "a@sha256:1".to_owned() };
+        let from = json!({"kind": "ImageStreamImage", "name": "a@sha256:1", "namespace": "osbs"});
+        assert_eq!(base(from, json!([])), LastBase::StreamImage(object));
+        let failure = of(json!({"kind": "Secret", "name": "a"}), json!([])).unwrap_err();
+        assert_eq!(failure.text, "BUILD: spec.strategy.dockerStrategy.from.kind is Secret");
     }
 
     #[test]
-    fn other_strategies_are_refused_and_what_is_not_used_is_named() {
-        let strategy = |strategy: Value| read(&json!({"spec": {"strategy": strategy, "output": {"imageLabels": []}}}));
-        let failure = strategy(json!({"dockerStrategy": {"buildArgs": [{"name": "A"}]}})).unwrap_err();
-        assert_eq!(failure.text, "BUILD: spec.strategy.dockerStrategy.buildArgs is not supported");
-        assert!(strategy(json!({"sourceStrategy": {}})).is_err());
-        let notes = strategy(json!({"customStrategy": {"exposeDockerSocket": true}, "dockerStrategy": {"env": []}}));
+    fn arguments_variables_labels_and_the_dockerfile_s_path_are_options() {
+        let spec = |docker: Value, labels: Value| {
+            read(&json!({"spec": {"strategy": {"dockerStrategy": docker}, "output": {"imageLabels": labels}}}))
+        };
+        let docker = json!({"buildArgs": [{"name": "A", "value": "1=2"}], "env": [{"name": "B"}],
+            "dockerfilePath": "sub/./Dockerfile.prod", "imageOptimizationPolicy": "None", "noCache": true});
+        let labels = json!([{"name": "vendor", "value": "a b"}, {"name": "vendor", "value": "c"}]);
+        let found = spec(docker, labels).unwrap();
         let expected = [
-            "BUILD: spec.output.imageLabels: not used: labels are the Dockerfile's and the site's",
-            "BUILD: spec.strategy.customStrategy.exposeDockerSocket: not used: there is no docker daemon",
+            "--build-arg=A=1=2",
+            "--env=B=",
+            "--label=vendor=a b",
+            "--label=vendor=c",
+            "--file=sub/./Dockerfile.prod",
+            "--layers",
         ];
-        assert_eq!(notes.unwrap().notes, expected);
+        assert_eq!((found.words, found.notes), (expected.map(str::to_owned).to_vec(), vec![]));
+        let refused = |docker: Value, labels: Value| spec(docker, labels).unwrap_err().text;
+        let text = "BUILD: spec.output.imageLabels[1].name: expected a name, without =, that is not empty";
+        assert_eq!(refused(json!({}), json!([{"name": "a"}, {"value": "b"}])), text);
+        assert_eq!(refused(json!({}), json!([{"name": "a"}, {"name": "b=c"}])), text);
+        let text = "BUILD: spec.strategy.dockerStrategy.dockerfilePath is ../x, outside the build context";
+        assert_eq!(refused(json!({"dockerfilePath": "../x"}), json!([])), text);
+        let text = "BUILD: spec.strategy.dockerStrategy.imageOptimizationPolicy is Best";
+        assert_eq!(refused(json!({"imageOptimizationPolicy": "Best"}), json!([])), text);
     }
 
     #[test]
@@ -155,10 +192,11 @@ mod tests {
         let expected = Strategy {
             base: LastBase::Dockerfile,
             volumes: vec![("/var/run/openshift.io/volumes/v-user-build-volume".into(), "/etc/x".into())],
+            words: vec![],
             git_proxies: vec![("https_proxy".into(), "http://p.example:3128".into())],
             notes: vec![],
         };
         assert_eq!(read(&object).unwrap(), expected);
-        assert_eq!(read(&json!({"spec": []})).unwrap(), Strategy::default());
+        assert_eq!(read(&json!({"spec": {}})).unwrap(), Strategy::default());
     }
 }

@@ -5,12 +5,14 @@
 
 use oci::Reference;
 use pipeline::Task;
-use pipeline::site::Site;
+use pipeline::site::{Plugins, Site};
 
 use super::pod::Files;
 use super::{Arguments, Given};
 use crate::failure::{Failure, Status};
 use crate::inside_build::input::Input;
+
+const SEE_IMAGE: &str = "see OUTPUT_IMAGE or `image`";
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -49,6 +51,7 @@ pub(super) fn words(
     }
     files.authorities.iter().for_each(|path| add(format!("--ca={}", path.display())));
     files.volumes.iter().for_each(|volume| add(format!("--volume={volume}")));
+    line.words.extend(given.strategy.words.iter().cloned());
     line.words.extend(own(arguments));
     line.words.extend(arguments.more.iter().cloned());
     line.words.extend(["--".to_owned(), given.source.argument()]);
@@ -82,10 +85,17 @@ enum Destination {
 }
 
 fn destination(given: &Given, site: &Site) -> Result<Destination, Failure> {
-    if site.registry.is_some() {
-        return Ok(Destination::OfTheSite);
-    }
     let usage = |text: String, help: &str| Failure::new(Status::Usage, text).help(help.to_owned());
+    match (&site.registry, given.order.image.as_deref()) {
+        // As atomic-reactor: an image that no plugin names has the name it was asked for under.
+        (Some(registry), Some(image)) if names_nothing(site) => {
+            let name = format!("{}/{}", registry.registry.url.host(), without_registry(image));
+            let parsed = name.parse().map_err(|error| usage(format!("the image's name: {error}"), SEE_IMAGE))?;
+            return Ok(Destination::Registry(parsed));
+        }
+        (Some(_), _) => return Ok(Destination::OfTheSite),
+        (None, _) => {}
+    }
     let Some(image) = given.order.image.as_deref() else {
         let text = "nothing says where the image goes: there is neither OUTPUT_IMAGE nor a registry in the site's configuration";
         return Err(usage(
@@ -93,10 +103,8 @@ fn destination(given: &Given, site: &Site) -> Result<Destination, Failure> {
             "say `registry: {url: …}` in the site's configuration, or give the Build an output",
         ));
     };
-    let parse = |name: &str| {
-        name.parse::<Reference>()
-            .map_err(|error| usage(format!("the image's name: {error}"), "see OUTPUT_IMAGE or `image`"))
-    };
+    let parse =
+        |name: &str| name.parse::<Reference>().map_err(|error| usage(format!("the image's name: {error}"), SEE_IMAGE));
     let has_registry = without_registry(image) != image;
     match (&given.registry, has_registry, &given.input) {
         (Some(registry), _, _) => parse(&format!("{registry}/{image}")).map(Destination::Registry),
@@ -107,6 +115,13 @@ fn destination(given: &Given, site: &Site) -> Result<Destination, Failure> {
             Err(usage(text, "say `registry: {url: …}` in the site's configuration, or give the Build an output"))
         }
     }
+}
+
+/// Whether lists of plugins leave out those that make names of labels.
+fn names_nothing(site: &Site) -> bool {
+    let Plugins { source, prebuild, build, prepublish, postbuild, publish, exit, .. } = &site.plugins;
+    let all = [source, prebuild, build, prepublish, postbuild, publish, exit].into_iter().flatten().flatten();
+    prebuild.is_some() && !all.into_iter().any(|one| ["tag_from_config", "tag_by_labels"].contains(&one.name.as_str()))
 }
 
 /// An image's name without the registry it may begin with.
@@ -144,6 +159,7 @@ mod tests {
             registry: registry.map(str::to_owned),
             build: None,
             strategy: Strategy::default(),
+            inline: crate::build::Inline::default(),
             notes: Vec::new(),
         }
     }
@@ -194,6 +210,12 @@ mod tests {
         };
         let registry = site("registry: {url: site.example}");
         assert_eq!(names(&given("jane/x:1", Some("o.example"), Input::Osv3), &registry).unwrap(), "--push");
+        let listed = "registry: {url: site.example}\nplugins: {prebuild: [{name: koji}], postbuild: [{name: ";
+        let without = site(&format!("{listed}tag_and_push}}]}}"));
+        let expected = "--push --tag=site.example/jane/x:1";
+        assert_eq!(names(&given("o.example/jane/x:1", None, Input::Osv3), &without).unwrap(), expected);
+        let with = site(&format!("{listed}tag_by_labels}}]}}"));
+        assert_eq!(names(&given("jane/x:1", None, Input::Osv3), &with).unwrap(), "--push");
         let none = Site::default();
         let path = || Input::Path("b".into());
         assert_eq!(names(&given("o.example/x:1", None, path()), &none).unwrap(), "--push --tag=o.example/x:1");

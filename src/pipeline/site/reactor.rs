@@ -36,6 +36,10 @@ const UNUSED: &[(&str, &str)] = &[
     ("buildstep_alias", "not used: there is one way to build"),
     ("pulp", NO_SCOPE),
     ("nfs", NO_SCOPE),
+    ("pdc", NO_SCOPE),
+    ("source_containers", NO_SCOPE),
+    ("build_image_override", NO_HOSTS),
+    ("list_rpms_from_scratch", "not used: packages are listed of every image that has an rpm database"),
 ];
 
 /// What a platform's architecture is called in images.
@@ -133,4 +137,19 @@ fn read_size_limit(top: &mut Fields<'_>, notes: &mut Vec<Note>) -> Result<Option
     let limit = fields.read("binary_image", scalar::size)?;
     fields.note_rest(notes);
     Ok(limit.filter(|limit| *limit > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_every_release_of_the_reference_are_known() {
+        let text = "pdc: {}\nsource_containers: {}\nbuild_image_override: {}\nlist_rpms_from_scratch: true\nnfs: {}\n";
+        let (_, notes) = Site::parse(Path::new("x"), text.as_bytes()).unwrap();
+        let unknown: Vec<_> = notes.iter().filter(|note| note.text.contains("unknown")).collect();
+        assert!(notes.len() == 5 && unknown.is_empty(), "{notes:?}");
+    }
 }

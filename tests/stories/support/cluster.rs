@@ -222,12 +222,21 @@ impl State {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (method, parts.as_slice()) {
             ("GET", ["apis", "build.openshift.io", "v1", "namespaces", _, "builds", _])
-            | ("GET", ["apis", "image.openshift.io", "v1", "namespaces", _, "imagestreams" | "imagestreamtags", _]) => {
-                match self.objects.get(path) {
-                    Some(object) => (200, object.clone()),
-                    None => failure(404, &format!("{} not found", parts.last().unwrap())),
-                }
-            }
+            | (
+                "GET",
+                [
+                    "apis",
+                    "image.openshift.io",
+                    "v1",
+                    "namespaces",
+                    _,
+                    "imagestreams" | "imagestreamtags" | "imagestreamimages",
+                    _,
+                ],
+            ) => match self.objects.get(path) {
+                Some(object) => (200, object.clone()),
+                None => failure(404, &format!("{} not found", parts.last().unwrap())),
+            },
             ("PATCH", ["apis", "build.openshift.io", "v1", "namespaces", _, "builds", _]) => {
                 self.patch(path, content_type, body)
             }
