@@ -1,7 +1,8 @@
 //! `add_filesystem`: a base image out of a file system that Koji has made.
 //!
 //! Reads the FROM of every stage, and the hub's tasks. Where one is `koji/image-build[:FILE]`, its image is nothing, and
-//! the archive of the platform that the finished task of the argument `from_task_id` left is unpacked into it. Acts
+//! the archive of the platform that the finished task of the argument `from_task_id` left is unpacked into it; where the
+//! context has FILE (`image-build.conf`), one whose name begins as it says. Two stages name one such file at most. Acts
 //! before check_base_image, which refuses such a FROM. No task of Koji is started here: that takes Koji's own image
 //! factory, so without `from_task_id` the build is refused by name. Fails the build too when the task is not done, or
 //! has left no such archive.
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use dockerfile::Base;
 use koji::{Hub, TaskState};
-use pipeline::{Changes, Class, Fact, Made, Plugin, PluginError, PreBuild, PreBuildView, Setup};
+use pipeline::{Changes, Class, Edit, Fact, Made, Plugin, PluginError, PreBuild, PreBuildView, Reasoned, Setup};
 
 use crate::check_base_image::is_by_koji;
 use crate::image_build_conf;
@@ -52,20 +53,45 @@ impl Plugin<PreBuild> for AddFilesystem {
                         add_filesystem; the site needs `koji`";
             return Err(PluginError::new(Class::Source, text).help(help).at(first.base_span));
         };
-        let platform = view.site.platform(&view.request.platform.architecture);
-        let (made_by, name) = find(hub.as_ref(), task, platform)?;
-        let source = format!("--unpack=true {root}/work/tasks/{}/{made_by}/{name}", made_by % DIRECTORIES);
+        let named = by_koji.iter().filter_map(|stage| match &stage.base {
+            Base::Image(name) => Some((name.as_str(), stage.base_span)),
+            Base::Scratch | Base::Stage(_) => None,
+        });
+        let prefix = prefix(image_build_conf::of(named)?, view).map_err(|error| error.at(first.base_span))?;
+        let wanted = Wanted { platform: view.site.platform(&view.request.platform.architecture), prefix: &prefix };
+        let (made_by, name) = find(hub.as_ref(), task, wanted).map_err(|error| error.at(first.base_span))?;
+        let url = format!("{}/work/tasks/{}/{made_by}/{name}", root.trim_end_matches('/'), made_by % DIRECTORIES);
+        let source = format!("--unpack=true {url}");
         let bases = by_koji.iter().filter_map(|stage| match &stage.base {
             Base::Image(name) => Some((stage.index, name.as_str())),
             Base::Scratch | Base::Stage(_) => None,
         });
-        let edits = image_build_conf::edits(bases, &source);
+        let mut edits = image_build_conf::edits(bases, &source);
+        let reason = "Koji's files are the site's, wherever steps may go".to_owned();
+        edits.push(Reasoned { edit: Edit::Reach(url), reason });
         Ok(Changes { edits, facts: vec![Fact::FilesystemTask(task)], ..Changes::default() })
     }
 }
 
-/// The archive for a platform that a task or one below it has left: its task and its name.
-fn find(hub: &dyn Hub, task: u64, platform: &str) -> Result<(u64, String), PluginError> {
+/// An archive that is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted<'w> {
+    /// As Koji calls it.
+    platform: &'w str,
+    /// What its name begins with; empty where nobody says.
+    prefix: &'w str,
+}
+
+/// What the file of the context says that the archive is called at its beginning; empty without a file.
+fn prefix(file: Option<&str>, view: &PreBuildView<'_>) -> Result<String, PluginError> {
+    let Some(file) = file else { return Ok(String::new()) };
+    let text = view.context_file(file)?;
+    let conf = text.map(|text| image_build_conf::parse(file, &text)).transpose()?;
+    Ok(conf.and_then(|conf| conf.options.get("name").cloned()).unwrap_or_default())
+}
+
+/// The archive that a task or one below it has left: its task and its name.
+fn find(hub: &dyn Hub, task: u64, wanted: Wanted<'_>) -> Result<(u64, String), PluginError> {
     let source = |text: String| PluginError::new(Class::Source, text);
     let known = hub.task(task).map_err(|error| failed(&error))?;
     match known.map(|known| known.state) {
@@ -82,20 +108,25 @@ fn find(hub: &dyn Hub, task: u64, platform: &str) -> Result<(u64, String), Plugi
     let mut at = 0;
     while let Some(one) = tasks.get(at).copied().filter(|_| at < MOST_TASKS) {
         let names = hub.task_output(one).map_err(|error| failed(&error))?;
-        if let Some(name) = names.into_iter().find(|name| is_archive(name, platform)) {
+        if let Some(name) = names.into_iter().find(|name| is_archive(name, wanted)) {
             return Ok((one, name));
         }
         tasks.extend(hub.task_children(one).map_err(|error| failed(&error))?);
         at += 1;
     }
-    Err(source(format!("task {task} of Koji has left no archive of a file system for {platform}")))
+    let called = if wanted.prefix.is_empty() { String::new() } else { format!(" that is called {}…", wanted.prefix) };
+    Err(source(format!("task {task} of Koji has left no archive of a file system for {}{called}", wanted.platform))
+        .help("name the task that made it with the argument from_task_id of add_filesystem"))
 }
 
 /// Whether a file of a task is what is looked for. It gets into a URL and a Dockerfile, so that only plain names will do.
-fn is_archive(name: &str, platform: &str) -> bool {
+fn is_archive(name: &str, Wanted { platform, prefix }: Wanted<'_>) -> bool {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-~".contains(&byte));
     let lower = name.to_ascii_lowercase();
-    is_plain && lower.contains(&platform.to_ascii_lowercase()) && ENDINGS.iter().any(|ending| lower.ends_with(ending))
+    let rest = lower.strip_prefix(&prefix.to_ascii_lowercase());
+    is_plain
+        && rest.is_some_and(|rest| rest.contains(&platform.to_ascii_lowercase()))
+        && ENDINGS.iter().any(|ending| lower.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -104,10 +135,17 @@ mod tests {
 
     #[test]
     fn the_archive_is_that_of_the_platform() {
+        let is_archive = |name, platform| super::is_archive(name, Wanted { platform, prefix: "" });
         assert!(is_archive("fs-1-2.x86_64.tar.xz", "x86_64") && is_archive("FS-X86_64.TAR", "x86_64"));
         for other in ["fs-s390x.tar.xz", "fs-x86_64.qcow2", "a b-x86_64.tar", "x86_64/../a.tar", "x86_64$(a).tar"] {
             assert!(!is_archive(other, "x86_64"), "{other}");
         }
+    }
+
+    #[test]
+    fn the_archive_is_called_as_the_file_of_the_context_says() {
+        let wanted = Wanted { platform: "x86_64", prefix: "Base" };
+        assert!(is_archive("base-1-2.x86_64.tar.xz", wanted) && !is_archive("minimal-1-2.x86_64.tar.xz", wanted));
     }
 
     #[derive(Debug)]
@@ -150,7 +188,9 @@ mod tests {
 
     #[track_caller]
     fn check(state: TaskState, (task, platform): (u64, &str), expected: Result<u64, &str>) {
-        let found = find(&Tasks(state), task, platform).map(|(task, _)| task).map_err(|error| error.text);
+        let found = find(&Tasks(state), task, Wanted { platform, prefix: "" })
+            .map(|(task, _)| task)
+            .map_err(|error| error.text);
         assert_eq!(found.as_ref().map_err(String::as_str), expected.as_ref().map_err(|text| *text));
     }
 

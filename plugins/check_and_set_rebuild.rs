@@ -4,7 +4,7 @@
 //! that the arguments name. Returns that as a fact. Never fails, and sets no label: what sets it is the BuildConfig's
 //! owner.
 
-use pipeline::{Fact, Made, Plugin, PluginError, Setup, Source, SourceView, Task};
+use pipeline::{Fact, Found, Made, Plugin, PluginError, Setup, Source, SourceView, Task};
 
 /// The label that says so.
 const LABEL: &str = "is_autorebuild";
@@ -27,8 +27,8 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<Source> {
 }
 
 impl Plugin<Source> for CheckAndSetRebuild {
-    fn run(&self, _: &SourceView<'_>) -> Result<Vec<Fact>, PluginError> {
-        Ok(vec![Fact::Autorebuild(self.is_autorebuild)])
+    fn run(&self, _: &SourceView<'_>) -> Result<Found, PluginError> {
+        Ok(Fact::Autorebuild(self.is_autorebuild).into())
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<PostBuild> {
 impl Plugin<PostBuild> for CheckImageSize {
     fn run(&self, view: &PostBuildView<'_>) -> Result<Findings, PluginError> {
         let findings = decide(view.image.uncompressed()?, self.limit).into_iter().collect();
-        Ok(Findings { findings, facts: Vec::new() })
+        Ok(Findings { findings, ..Findings::default() })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reads `sources` in a clone this build made; fetches each file from the site's `lookaside` by its checksum, into the
 //! clone. Returns the files with their digests; nothing where there is no such file, or where the source is a directory
-//! of the user's, which is not written to. Fails the build when a file is not there, is not what its checksum says, or
+//! of the user's, which is not written to: then it warns of files that are not there. Fails the build when a file is not there, is not what its checksum says, or
 //! has a checksum that can be forged and the site does not allow that.
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use pipeline::site::LookasideSite;
-use pipeline::{Class, Fact, Made, Plugin, PluginError, Setup, Source, SourceView};
+use pipeline::{Class, Fact, Found, Made, Plugin, PluginError, Setup, Source, SourceView};
 use source::lookaside::{self, FetchLimits, FetchOptions, FetchedSource, Lookaside, LookasideError, SourceFile, Weak};
 
 /// The file that names the others.
@@ -33,11 +33,14 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<Source> {
 }
 
 impl Plugin<Source> for DistgitFetchArtefacts {
-    fn run(&self, view: &SourceView<'_>) -> Result<Vec<Fact>, PluginError> {
+    fn run(&self, view: &SourceView<'_>) -> Result<Found, PluginError> {
+        let Some(text) = read(view.directory)? else { return Ok(Found::default()) };
         if !view.is_clone {
-            return Ok(Vec::new());
+            // What is no list of the lookaside cache is the user's own business here.
+            let files = decide(&text).unwrap_or_default();
+            let warnings = missing(&files, view.directory).into_iter().collect();
+            return Ok(Found { warnings, ..Found::default() });
         }
-        let Some(text) = read(view.directory)? else { return Ok(Vec::new()) };
         let files = decide(&text)?;
         let options = FetchOptions {
             from: &self.from,
@@ -48,7 +51,7 @@ impl Plugin<Source> for DistgitFetchArtefacts {
             cancelled: &|| false,
         };
         let fetched = lookaside::fetch(&files, view.directory, &options).map_err(|error| failed(&error))?;
-        Ok(vec![fact(fetched)])
+        Ok(fact(fetched).into())
     }
 }
 
@@ -60,6 +63,17 @@ impl DistgitFetchArtefacts {
         let weak = if site.allow_weak_checksums { Weak::Allow } else { Weak::Refuse };
         Ok(Self { from, limits, weak })
     }
+}
+
+/// What is to be said of files that are named and not there, in a directory that is not written to.
+fn missing(files: &[SourceFile], directory: &Path) -> Option<String> {
+    let missing: Vec<&str> = files.iter().map(SourceFile::name).filter(|name| !directory.join(name).exists()).collect();
+    (!missing.is_empty()).then(|| {
+        let names = missing.join(", ");
+        format!(
+            "{SOURCES} names {names}, which is not there: files are fetched for a git repository, not into a directory"
+        )
+    })
 }
 
 /// The text of `sources`; none where there is no file of that name. A folder of that name is the user's own business.
@@ -133,6 +147,19 @@ mod tests {
         let text = "sources: it is no regular file, so the files it names are not fetched";
         let help = "commit the file itself, not a link to it";
         assert_eq!(read(folder.path()).unwrap_err(), PluginError::new(Class::Source, text).help(help));
+    }
+
+    #[test]
+    fn what_is_not_fetched_into_a_directory_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("here"), "").unwrap();
+        let line = |name: &str| format!("SHA512 ({name}) = {}\n", "a".repeat(128));
+        let files = decide(format!("{}{}", line("here"), line("app.tar.gz")).as_bytes()).unwrap();
+        let text = "sources names app.tar.gz, which is not there: \
+            files are fetched for a git repository, not into a directory";
+        assert_eq!(missing(&files, folder.path()).as_deref(), Some(text));
+        fs::write(folder.path().join("app.tar.gz"), "").unwrap();
+        assert_eq!(missing(&files, folder.path()), None);
     }
 
     #[test]

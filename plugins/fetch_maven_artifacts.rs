@@ -2,7 +2,7 @@
 //!
 //! Reads both in a clone this build made, the site's `artifacts_allowed_domains`, and of Koji the builds that are named.
 //! Fetches each file below the clone's `artifacts` folder and compares every checksum that is given. Returns the files
-//! with their digests, and which of them are files of Koji's builds; nothing for a directory of the user's, which is not
+//! with their digests, and which of them are files of Koji's builds; a warning for a directory of the user's, which is not
 //! written to. Fails the build for a file that is not there, is another, may not come from there, or whose `target`
 //! would lead out of the folder; and for `fetch-artifacts-pnc.yaml`, for PNC is not asked.
 
@@ -16,7 +16,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use pipeline::{Artifacts, Class, Fact, KojiFile, Made, Plugin, PluginError, Setup, Source, SourceView};
+use pipeline::{Artifacts, Class, Fact, Found, KojiFile, Made, Plugin, PluginError, Setup, Source, SourceView};
 use source::artifact::{self, Artifact, ArtifactError, Target};
 use source::lookaside::Algorithm;
 
@@ -70,9 +70,9 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<Source> {
 }
 
 impl Plugin<Source> for FetchMavenArtifacts {
-    fn run(&self, view: &SourceView<'_>) -> Result<Vec<Fact>, PluginError> {
+    fn run(&self, view: &SourceView<'_>) -> Result<Found, PluginError> {
         if !view.is_clone {
-            return Ok(Vec::new());
+            return Ok(Found { warnings: unfetched(view.directory).into_iter().collect(), ..Found::default() });
         }
         if let Some(text) = read(view.directory, BY_PNC)? {
             parse_by_pnc(&text)?;
@@ -89,6 +89,17 @@ impl Plugin<Source> for FetchMavenArtifacts {
         refuse_doubles(&downloads)?;
         fetch(&downloads, view)
     }
+}
+
+/// What is to be said of a directory that names files and is not written to.
+fn unfetched(directory: &Path) -> Option<String> {
+    let named: Vec<&str> =
+        [BY_KOJI, BY_URL, BY_PNC].into_iter().filter(|name| directory.join(name).is_file()).collect();
+    let is_filled = directory.join(FOLDER).is_dir();
+    (!named.is_empty() && !is_filled).then(|| {
+        let named = named.join(", ");
+        format!("{named}: its files are not fetched: that is done for a git repository, not into a directory")
+    })
 }
 
 /// The text of a file of the clone; none where there is none of that name.
@@ -120,7 +131,7 @@ fn refuse_doubles(downloads: &[Download]) -> Result<(), PluginError> {
     }
 }
 
-fn fetch(downloads: &[Download], view: &SourceView<'_>) -> Result<Vec<Fact>, PluginError> {
+fn fetch(downloads: &[Download], view: &SourceView<'_>) -> Result<Found, PluginError> {
     let mut artifacts = Artifacts::default();
     for download in downloads {
         let Download { url, target, checksums, koji } = download.clone();
@@ -130,7 +141,7 @@ fn fetch(downloads: &[Download], view: &SourceView<'_>) -> Result<Vec<Fact>, Plu
         artifacts.files.extend(fetched.into_iter().map(|file| (file.path, file.digest)));
         artifacts.koji.extend(koji);
     }
-    Ok(vec![Fact::Artifacts(artifacts)])
+    Ok(Fact::Artifacts(artifacts).into())
 }
 
 fn failed(error: &ArtifactError) -> PluginError {

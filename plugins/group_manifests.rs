@@ -1,11 +1,14 @@
 //! `group_manifests`: the images of all platforms become one index.
 //!
-//! Reads the names that tag_from_config gave to the images of the platforms, and what the registry has under them.
+//! Reads the names that tag_from_config gave to the images of the platforms, or the argument `images` for those of other
+//! platforms (a map of platforms to names, in any repository), and what the registry has under them.
 //! Returns the order to put an index (a list, for images in Docker's format) under the unique name, then the primary
 //! ones, and the index as a fact. Builds of other platforms are not waited for: while one is missing there is no index,
 //! and the build that is last makes it. The bytes are those that atomic-reactor would make, since a digest depends on
 //! them. Fails the build when the images have different formats, or what is under a name is no image.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use oci::manifest::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
@@ -15,14 +18,36 @@ use pipeline::{
 };
 use registry::{Kind, Registries};
 use serde::Serialize;
+use serde_json::Value;
 use transport::TransportError;
 
 #[derive(Debug)]
-struct GroupManifests;
+struct GroupManifests {
+    /// Where images of other platforms are, if not beside this one.
+    elsewhere: BTreeMap<String, Reference>,
+}
 
-#[expect(clippy::unnecessary_wraps, reason = "all plugins are made the same way")]
-pub(crate) fn make(_: &Setup<'_>) -> Made<Publish> {
-    Ok(Some(Box::new(GroupManifests)))
+pub(crate) fn make(setup: &Setup<'_>) -> Made<Publish> {
+    let elsewhere = match setup.args.and_then(|args| args.get("images")) {
+        None | Some(Value::Null) => BTreeMap::new(),
+        Some(value) => elsewhere(value)?,
+    };
+    Ok(Some(Box::new(GroupManifests { elsewhere })))
+}
+
+/// The argument `images`: platforms, and the names of their images.
+fn elsewhere(value: &Value) -> Result<BTreeMap<String, Reference>, PluginError> {
+    let wrong = |what: &dyn Display| {
+        let text = format!("argument images: {what}; it must be a map of platforms to names of images in registries");
+        PluginError::new(Class::Configuration, text)
+    };
+    let pairs = value.as_object().ok_or_else(|| wrong(value))?;
+    let pair = |(platform, name): (&String, &Value)| {
+        let text = name.as_str().ok_or_else(|| wrong(name))?;
+        let name = text.parse().map_err(|error: oci::ReferenceError| wrong(&error))?;
+        Ok((platform.clone(), name))
+    };
+    pairs.iter().map(pair).collect()
 }
 
 impl Plugin<Publish> for GroupManifests {
@@ -31,7 +56,7 @@ impl Plugin<Publish> for GroupManifests {
         let Some(group) = tags.group.as_ref().filter(|group| is_pushed(view, group)) else {
             return Ok(Orders::default());
         };
-        let images = match images(view.transports.registries(), group)? {
+        let images = match images(view.transports.registries(), &placed(group, &self.elsewhere)?)? {
             Ok(images) => images,
             Err(missing) => {
                 let text = format!("no index yet: {} is not there", missing.join(", "));
@@ -42,6 +67,20 @@ impl Plugin<Publish> for GroupManifests {
         let facts = vec![Fact::Index(Arc::clone(&index))];
         Ok(Orders { orders: vec![Order::Group(index)], facts, warnings: Vec::new() })
     }
+}
+
+/// The images of a group, where they are.
+fn placed(group: &Group, elsewhere: &BTreeMap<String, Reference>) -> Result<Group, PluginError> {
+    let mut group = group.clone();
+    for (platform, name) in elsewhere {
+        let member = group.members.iter_mut().find(|member| member.platform == *platform && member.name != group.own);
+        let Some(member) = member else {
+            let text = format!("argument images: {platform} is none of the other platforms of this build");
+            return Err(PluginError::new(Class::Configuration, text));
+        };
+        member.name = name.clone();
+    }
+    Ok(group)
 }
 
 /// Whether the image went where those of the other platforms are.
@@ -162,6 +201,30 @@ mod tests {
     fn tags() -> Tags {
         let name = |tag: &str| vec![format!("r.example/a:{tag}").parse().unwrap()];
         Tags { unique: name("u"), primary: name("1-2"), floating: name("latest"), group: None }
+    }
+
+    #[test]
+    fn images_of_other_platforms_may_be_elsewhere() {
+        let member = |platform: &str| Member {
+            platform: platform.to_owned(),
+            architecture: platform.to_owned(),
+            name: format!("r.example/a:u-{platform}").parse().unwrap(),
+        };
+        let own = member("x86_64");
+        let group = Group { own: own.name.clone(), members: vec![member("s390x"), own] };
+        let placed = |value: Value| {
+            let group = placed(&group, &elsewhere(&value)?)?;
+            Ok(group.members.iter().map(|member| member.name.to_string()).collect::<Vec<_>>())
+        };
+        let all = placed(serde_json::json!({"s390x": "r.example/b:1"})).unwrap();
+        assert_eq!(all, ["r.example/b:1", "r.example/a:u-x86_64"]);
+        let fails = |value: Value, text: &str| {
+            let error: PluginError = placed(value).unwrap_err();
+            assert!(error.class == Class::Configuration && error.text.contains(text), "{}", error.text);
+        };
+        fails(serde_json::json!({"x86_64": "r.example/b:1"}), "x86_64 is none of the other platforms");
+        fails(serde_json::json!({"s390x": 5}), "argument images: 5; it must be a map");
+        fails(serde_json::json!(["s390x"]), "it must be a map of platforms");
     }
 
     /// What Python makes of the same list.

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use dockerfile::Base;
-use koji::{BuildInfo, Hub};
+use koji::{BuildInfo, BuildState, Hub};
 use oci::ImageName;
 use pipeline::site::Site;
 use pipeline::{Changes, Class, Edit, Made, Plugin, PluginError, PreBuild, PreBuildView, Reasoned, Setup};
@@ -65,6 +65,16 @@ fn find(hub: &dyn Hub, build: &str) -> Result<String, PluginError> {
     };
     let missing = || PluginError::new(Class::Source, format!("there is no build {build} in Koji"));
     let known = known.map_err(|error| failed(&error))?.ok_or_else(missing)?;
+    let came_to = match known.state {
+        BuildState::Deleted => Some("was deleted"),
+        BuildState::Failed => Some("failed"),
+        BuildState::Canceled => Some("was cancelled"),
+        BuildState::Complete | BuildState::Building => None,
+    };
+    if let Some(came_to) = came_to {
+        let text = format!("the build {} in Koji {came_to}, so it has no image", known.nvr);
+        return Err(PluginError::new(Class::Source, text).help("take a build that is complete"));
+    }
     if let Some(image) = chosen(&pull(&known)) {
         return Ok(image);
     }
@@ -112,7 +122,7 @@ fn decide(image: &str, site: &Site) -> Result<ImageName, PluginError> {
 mod tests {
     use std::path::Path;
 
-    use koji::{Archive, BuildState};
+    use koji::Archive;
     use serde_json::json;
 
     use super::*;
@@ -154,5 +164,13 @@ mod tests {
         let text = "the build p-1-2 in Koji does not say where its image can be pulled from";
         assert_eq!(find(&hub(&json!({}), &[]), "5").unwrap_err().text, text);
         assert_eq!(find(&hub(&json!({}), &[]), "6").unwrap_err().text, "there is no build 6 in Koji");
+    }
+
+    #[test]
+    fn a_build_that_came_to_nothing_is_no_parent() {
+        let mut deleted = hub(&json!({ "image": { "index": { "pull": ["r/a:1"] } } }), &[]);
+        deleted.builds.iter_mut().for_each(|build| build.state = BuildState::Deleted);
+        let text = "the build p-1-2 in Koji was deleted, so it has no image";
+        assert_eq!(find(&deleted, "p-1-2").unwrap_err().text, text);
     }
 }

@@ -77,26 +77,27 @@ impl Plugin<PreBuild> for KojiParent {
             view.http.pause(wait);
             !view.http.is_cancelled()
         };
-        let (mut found, mut warnings, mut mismatches) = (ParentBuilds::default(), Vec::new(), Vec::new());
+        let (mut found, mut warnings) = (ParentBuilds::default(), Vec::new());
+        let mut mismatches: Vec<(usize, String)> = Vec::new();
         let root = view.plan.root_stage();
         for parent in parents {
             let build = match found.builds.get(&parent.name) {
                 Some(build) => build.clone(),
-                None => self.build_of(parent, &pause, (&mut warnings, &mut mismatches))?,
+                None => self
+                    .build_of(parent, &pause, (&mut warnings, &mut mismatches))
+                    .map_err(|error| placed(error, view, parent.stage))?,
             };
             if root == Some(parent.stage) {
                 found.base.clone_from(&build);
             }
             found.builds.insert(parent.name.clone(), build);
         }
-        if !mismatches.is_empty() {
-            let text = mismatches.join("; ");
-            if self.rules.refuses_mismatch {
-                let help = "rebuild the parent, or have the site set fail_on_digest_mismatch to false";
-                return Err(PluginError::new(Class::Refused, text).help(help));
-            }
-            warnings.push(text);
+        if let Some((stage, _)) = mismatches.first().filter(|_| self.rules.refuses_mismatch) {
+            let text = mismatches.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
+            let help = "rebuild the parent, or have the site set fail_on_digest_mismatch to false";
+            return Err(placed(PluginError::new(Class::Refused, text).help(help), view, *stage));
         }
+        warnings.extend(mismatches.into_iter().map(|(_, text)| text));
         Ok(Changes { facts: vec![Fact::ParentBuilds(found)], warnings, ..Changes::default() })
     }
 }
@@ -107,17 +108,17 @@ impl KojiParent {
         &self,
         parent: &Parent,
         pause: Pause<'_>,
-        (warnings, mismatches): (&mut Vec<String>, &mut Vec<String>),
+        (warnings, mismatches): (&mut Vec<String>, &mut Vec<(usize, String)>),
     ) -> Result<Option<BuildInfo>, PluginError> {
         let config = &parent.image.config;
         let name = parent.name.as_str();
         let nvr = nvr_of(&config.config.labels);
         let build = match &nvr {
-            Some(nvr) => wait_for(self.hub.as_ref(), nvr, (&self.rules, pause))?,
-            None => None,
+            Ok(nvr) => wait_for(self.hub.as_ref(), (name, nvr), (&self.rules, pause))?,
+            Err(_) => None,
         };
         let Some(build) = build else {
-            let why = nvr.map_or_else(|| "its labels name none".to_owned(), |nvr| format!("there is no {nvr}"));
+            let why = nvr.map_or_else(|label| format!("it has no label {label}"), |nvr| format!("there is no {nvr}"));
             let text = format!("{name}: it is no build in Koji: {why}");
             if self.rules.may_be_missing {
                 warnings.push(text);
@@ -131,7 +132,7 @@ impl KojiParent {
             (parent.pinned.digest().map(ToString::to_string), parent.image.descriptor.digest.to_string());
         let architecture = config.architecture.to_string();
         let pulled = Pulled { name, digest: digest.as_deref(), manifest: &manifest, architecture: &architecture };
-        mismatches.extend(self.compare(pulled, &build)?);
+        mismatches.extend(self.compare(pulled, &build)?.map(|text| (parent.stage, text)));
         Ok(Some(build))
     }
 
@@ -161,14 +162,27 @@ fn mismatch(pulled: Pulled<'_>, build: &BuildInfo, known: &[String]) -> String {
     format!("{}: its digest is {digest}, but its build in Koji {} has {known}", pulled.name, build.nvr)
 }
 
-/// The name of the build by an image's labels.
-fn nvr_of(labels: &BTreeMap<String, String>) -> Option<String> {
-    let value = |name| labels::value(labels, name);
-    Some(format!("{}-{}-{}", value("com.redhat.component")?, value("version")?, value("release")?))
+/// With the place of the FROM of a stage.
+fn placed(error: PluginError, view: &PreBuildView<'_>, stage: usize) -> PluginError {
+    let mut stages = view.plan.needed.iter().chain(&view.plan.others);
+    match stages.find(|one| one.index == stage) {
+        Some(stage) => error.at(stage.base_span),
+        None => error,
+    }
 }
 
-/// The build of this name, once it is complete; none where it does not come in time.
-fn wait_for(hub: &dyn Hub, nvr: &str, (rules, pause): (&Rules, Pause<'_>)) -> Result<Option<BuildInfo>, PluginError> {
+/// The name of the build by an image's labels; else the label that is missing.
+fn nvr_of(labels: &BTreeMap<String, String>) -> Result<String, &'static str> {
+    let value = |name: &'static str| labels::value(labels, name).ok_or(name);
+    Ok(format!("{}-{}-{}", value("com.redhat.component")?, value("version")?, value("release")?))
+}
+
+/// The build of this name, which is that of `parent`, once it is complete; none where it does not come in time.
+fn wait_for(
+    hub: &dyn Hub,
+    (parent, nvr): (&str, &str),
+    (rules, pause): (&Rules, Pause<'_>),
+) -> Result<Option<BuildInfo>, PluginError> {
     let mut waited = Duration::ZERO;
     loop {
         let build = hub.build(nvr).map_err(|error| failed(&error))?;
@@ -183,7 +197,7 @@ fn wait_for(hub: &dyn Hub, nvr: &str, (rules, pause): (&Rules, Pause<'_>)) -> Re
             None => None,
         };
         if let Some(came_to) = came_to {
-            return Err(PluginError::new(Class::Refused, format!("the parent's build {nvr} in Koji {came_to}")));
+            return Err(PluginError::new(Class::Refused, format!("{parent}: its build {nvr} in Koji {came_to}")));
         }
         // Without an interval nothing would ever be waited for.
         let wait = rules.interval.max(Duration::from_secs(1));
@@ -248,17 +262,24 @@ mod tests {
             waits.set(waits.get() + 1);
             true
         };
-        assert_eq!(wait_for(&hub, "p-1-2", (&RULES, &pause)).unwrap(), None);
+        assert_eq!(wait_for(&hub, ("p:1", "p-1-2"), (&RULES, &pause)).unwrap(), None);
         assert_eq!((waits.get(), hub.calls().len()), (3, 4));
-        let error = wait_for(&hub, "p-1-2", (&RULES, &|_| false)).unwrap_err();
+        let error = wait_for(&hub, ("p:1", "p-1-2"), (&RULES, &|_| false)).unwrap_err();
         assert_eq!(error.class, Class::Cancelled);
     }
 
     #[test]
     fn a_build_that_came_to_nothing_ends_the_wait() {
         let hub = Scripted { builds: vec![build(BuildState::Failed, &json!({}))], ..Scripted::default() };
-        let error = wait_for(&hub, "p-1-2", (&RULES, &|_| true)).unwrap_err();
-        assert_eq!((error.class, error.text.as_str()), (Class::Refused, "the parent's build p-1-2 in Koji failed"));
+        let error = wait_for(&hub, ("p:1", "p-1-2"), (&RULES, &|_| true)).unwrap_err();
+        assert_eq!((error.class, error.text.as_str()), (Class::Refused, "p:1: its build p-1-2 in Koji failed"));
+    }
+
+    #[test]
+    fn the_label_that_a_parent_lacks_is_named() {
+        let labels = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+        assert_eq!(nvr_of(&labels(&["com.redhat.component", "version", "release"])), Ok("1-1-1".to_owned()));
+        assert_eq!(nvr_of(&labels(&["com.redhat.component", "release"])), Err("version"));
     }
 
     #[track_caller]

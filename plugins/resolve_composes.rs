@@ -210,7 +210,9 @@ impl Resolve<'_> {
         new: &mut Vec<u64>,
     ) -> Result<(), PluginError> {
         let own = self.view.site.platform(&self.view.request.platform.architecture).to_owned();
-        let mut platforms = self.plugin.task.platforms.clone();
+        // What check_and_set_platforms decided beats what was demanded of it.
+        let decided = self.view.facts.platforms().map(<[String]>::to_vec);
+        let mut platforms = decided.unwrap_or_else(|| self.plugin.task.platforms.clone());
         if platforms.is_empty() {
             platforms.push(own);
         }
@@ -248,10 +250,11 @@ impl Resolve<'_> {
 
     /// Gives up what is not done of the composes asked for. What cannot be given up ends by itself.
     fn give_up(&self, new: &[u64]) {
+        let odcs = self.odcs.for_last_words();
         for id in new {
             let is_open = |compose: &Compose| matches!(compose.state.as_str(), "wait" | "generating");
-            let given_up = match self.odcs.status(*id) {
-                Ok(compose) if is_open(&compose) => self.odcs.cancel(*id),
+            let given_up = match odcs.status(*id) {
+                Ok(compose) if is_open(&compose) => odcs.cancel(*id),
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
             };

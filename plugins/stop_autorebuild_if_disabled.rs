@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use pipeline::{Class, Fact, Made, Plugin, PluginError, Setup, Source, SourceView};
+use pipeline::{Class, Found, Made, Plugin, PluginError, Setup, Source, SourceView};
 
 use crate::{check_and_set_rebuild, ini};
 
@@ -32,13 +32,13 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<Source> {
 }
 
 impl Plugin<Source> for StopAutorebuild {
-    fn run(&self, view: &SourceView<'_>) -> Result<Vec<Fact>, PluginError> {
+    fn run(&self, view: &SourceView<'_>) -> Result<Found, PluginError> {
         let path = view.directory.join(&self.name);
         // A link would be followed out of the clone.
         let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
         let mut text = String::new();
         let read = File::open(&path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
-        decide(&self.name, (is_file && read.is_ok()).then_some(text.as_str())).map(|()| Vec::new())
+        decide(&self.name, (is_file && read.is_ok()).then_some(text.as_str())).map(|()| Found::default())
     }
 }
 

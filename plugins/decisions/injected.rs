@@ -185,6 +185,7 @@ fn effects(text: &str, parent: &Parent, edits: &[Reasoned]) -> Result<Effects, P
             | Edit::Label { .. }
             | Edit::Environment { .. }
             | Edit::Instruction { .. }
+            | Edit::Reach(_)
             | Edit::Directory { .. }
             | Edit::Values(_) => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! Data only, read by who parses the command line. Nothing of it gets into a layer or the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +25,8 @@ pub struct StepInputs {
     pub files: Vec<StepFile>,
     /// Absolute paths of files of bases that steps do not see, and images keep.
     pub hidden: Vec<PathBuf>,
+    /// URLs that ADD fetches whatever steps may reach: the site's own.
+    pub reached: BTreeSet<String>,
     /// Threads that may do what the user may, where this one may not.
     pub threads: OnceLock<Arc<ThreadPool>>,
 }

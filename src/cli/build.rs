@@ -24,6 +24,7 @@ mod step_options;
 mod trees;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use ::build::{Published, StepNetwork};
@@ -307,6 +308,7 @@ pub(crate) fn run_as(
         base: &base,
         inline: &inline,
         start,
+        told: AtomicUsize::default(),
     };
     let mut run = Run::new(&configuration.site, &lineup, &recorder, Clock(&clock));
     let mut published = None;
@@ -316,13 +318,14 @@ pub(crate) fn run_as(
     if arguments.dry_run {
         return result;
     }
-    recorder.change(|record| recording::end(record, result.as_ref().err(), start.elapsed()));
+    recorder.change(|record| recording::end(record, (result.as_ref().err(), run.facts()), start.elapsed()));
     let write = |path: &std::path::Path, bytes: &[u8]| session.entered.outside().run(|| std::fs::write(path, bytes));
     let phase = log::current_phase();
     log::phase(PhaseName::Exit.as_str());
     let registries = job.last_registries()?;
     let outwards = Outwards { record_path: arguments.record.as_deref(), write: &write, registries: &registries };
     let left = run.exit(published.as_ref(), outwards).map_err(|error| failure::of_plugin(&error, None));
+    job.say_warnings();
     if result.is_err() {
         // Where it failed, not where it is told.
         log::phase(&phase);

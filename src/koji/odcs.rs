@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 const MAX_ANSWER: usize = 1 << 20;
 /// How often is asked at first, and for how long that is.
 const QUICK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long the service has for an answer when everything else is told to stop.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How often is asked later.
 const SLOW: Duration = Duration::from_secs(10);
 
@@ -156,6 +158,15 @@ impl ComposeService {
         self.send(Method::DELETE, &format!("composes/{id}"), None).map(drop)
     }
 
+    /// The same service for tidying up, which goes on when everything else was told to stop.
+    #[must_use]
+    pub fn for_last_words(&self) -> Self {
+        if !self.http.is_cancelled() {
+            return self.clone();
+        }
+        Self { http: self.http.clone().for_last_words(LAST_WORDS), ..self.clone() }
+    }
+
     /// A compose that is asked about until it is done.
     ///
     /// # Errors
@@ -209,7 +220,11 @@ impl ComposeService {
 
     fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ComposeError> {
         let remote = |text: String| ComposeError::Remote { url: self.shown(path), text };
-        let failed = |error: HttpError| remote(with_causes(&error));
+        let failed = |error: HttpError| {
+            let (text, url) = (with_causes(&error), format!("{}: ", self.shown(path)));
+            // Most of these errors name the URL themselves.
+            remote(text.strip_prefix(&url).unwrap_or(&text).to_owned())
+        };
         let url = self.url.join(path).map_err(|error| remote(error.to_string()))?;
         let is_change = method != Method::GET;
         let mut request = Request::new(method, url);
@@ -381,6 +396,32 @@ mod tests {
         assert_eq!(lines, ["post /kojihub/composes/ http/1.1".to_owned(), one("get"), one("patch"), one("delete")]);
         assert!(asked.iter().all(|(head, _)| head.contains("authorization: bearer t0ken")));
         assert_eq!(asked.get(2).unwrap().1, r#"{"sigkeys":["R1"]}"#);
+    }
+
+    #[test]
+    fn composes_can_be_given_up_after_everything_was_told_to_stop() {
+        let (url, asked) = hub(vec![http_answer("202 Accepted", "{}")]);
+        let cancelled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let options = ClientOptions { retry: Retry::never(), cancelled: Some(cancelled), ..ClientOptions::default() };
+        let http = Client::new(&options).unwrap();
+        let service = ComposeService::new(&url, http, Login::Connection, Duration::ZERO).unwrap();
+        service.cancel(7).unwrap_err();
+        service.for_last_words().cancel(7).unwrap();
+        assert_eq!(asked.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_service_that_is_away_is_named_once() {
+        let (service, _asked) = service(&[], Login::Connection);
+        let options = ClientOptions { retry: Retry::never(), ..ClientOptions::default() };
+        let url = "http://127.0.0.1:1/api/1";
+        let away = ComposeService {
+            url: Url::parse(&format!("{url}/")).unwrap(),
+            http: Client::new(&options).unwrap(),
+            ..service
+        };
+        let told = away.status(7).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{url}/composes/7: cannot connect")), "{told}");
     }
 
     #[test]

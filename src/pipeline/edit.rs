@@ -53,6 +53,8 @@ pub enum Edit {
     Values(Vec<(String, String)>),
     /// Absolute paths of files of bases that RUN does not see and the image keeps.
     Hide(Vec<PathBuf>),
+    /// A URL that ADD fetches whatever steps may reach: the site's own, which an instruction of a plugin names.
+    Reach(String),
     /// The Dockerfile, as all plugins left it, written into the image at this path after the last instruction.
     AddDockerfile(PathBuf),
     /// One label of the stage that is built: its value where the stage sets it last, else one LABEL at its end.
@@ -109,7 +111,7 @@ pub struct Made {
     /// Who wanted it.
     pub plugin: String,
     /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context`,
-    /// `value`, `step-file` or `hidden`.
+    /// `value`, `step-file`, `hidden` or `download`.
     pub kind: &'static str,
     /// What it is about: the stage, the labels, the file.
     pub subject: String,
@@ -139,6 +141,7 @@ impl Edit {
                 let paths = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
                 ("hidden", paths.join(" "), "steps do not see it".to_owned())
             }
+            Self::Reach(url) => ("download", url.clone(), "ADD fetches it from the site".to_owned()),
             Self::AddDockerfile(path) => {
                 ("file", path.display().to_string(), "the Dockerfile as it is built".to_owned())
             }
@@ -198,6 +201,7 @@ pub fn rewrite(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<O
         | Edit::Directory { .. }
         | Edit::Values(_)
         | Edit::Hide(_)
+        | Edit::Reach(_)
         | Edit::AddDockerfile(_) => 0,
         Edit::Label { name, .. } => usize::from(label::place(file, target, name).is_none()),
     });
@@ -241,6 +245,7 @@ fn apply(file: &Dockerfile, target: usize, edits: &[Reasoned]) -> Result<String,
             | Edit::Directory { .. }
             | Edit::Values(_)
             | Edit::Hide(_)
+            | Edit::Reach(_)
             | Edit::AddDockerfile(_) => {}
         }
     }

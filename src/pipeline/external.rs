@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 
 use crate::site::{PluginRequest, Site};
 use crate::{
-    Changes, Class, Exit, ExitView, Fact, Findings, Orders, PhaseName, Plugin, PluginError, PostBuild, PostBuildView,
+    Changes, Class, Exit, ExitView, Findings, Found, Orders, PhaseName, Plugin, PluginError, PostBuild, PostBuildView,
     PreBuild, PreBuildView, Publish, PublishView, Setup, Source, SourceView, Task,
 };
 
@@ -133,10 +133,10 @@ impl External {
 }
 
 impl Plugin<Source> for External {
-    fn run(&self, view: &SourceView<'_>) -> Result<Vec<Fact>, PluginError> {
+    fn run(&self, view: &SourceView<'_>) -> Result<Found, PluginError> {
         let first = first::source(self.common(view.site), view);
         let answers = converse::converse(self, PhaseName::Source, first, &mut answer::nothing)?;
-        Ok(answers.facts)
+        Ok(Found { facts: answers.facts, warnings: answers.warnings })
     }
 }
 
@@ -155,15 +155,15 @@ impl Plugin<PostBuild> for External {
         let first = first::post_build(self.common(view.site), view);
         let mut reply = |wanted: &message::Wanted| answer::post_build(view, wanted);
         let answers = converse::converse(self, PhaseName::PostBuild, first, &mut reply)?;
-        Ok(Findings { findings: answers.findings, facts: answers.facts })
+        Ok(Findings { findings: answers.findings, facts: answers.facts, warnings: answers.warnings })
     }
 }
 
 impl Plugin<Publish> for External {
     fn run(&self, view: &PublishView<'_>) -> Result<Orders, PluginError> {
         let first = first::publish(self.common(view.site), view);
-        converse::converse(self, PhaseName::Publish, first, &mut answer::nothing)?;
-        Ok(Orders::default())
+        let answers = converse::converse(self, PhaseName::Publish, first, &mut answer::nothing)?;
+        Ok(Orders { warnings: answers.warnings, ..Orders::default() })
     }
 }
 

@@ -32,8 +32,8 @@ pub use fact::{
 };
 pub use finding::{FAILED_TEST, Finding, Severity};
 pub use phase::{
-    Changes, Examine, Exit, ExitView, Findings, Order, Orders, Phase, PhaseName, PostBuild, PostBuildView, PreBuild,
-    PreBuildView, Publish, PublishView, Source, SourceView, WriteFile,
+    Answer, Changes, Examine, Exit, ExitView, Findings, Found, Order, Orders, Phase, PhaseName, PostBuild,
+    PostBuildView, PreBuild, PreBuildView, Publish, PublishView, Source, SourceView, WriteFile,
 };
 pub use plugin::{Lineup, Made, Plugin, Registered, Registry, Selected, Setup, Wanted};
 pub use repository::{fetch_repository_file, file_name as repository_file_name, shown_url};

@@ -21,9 +21,15 @@ pub trait Phase: Sized {
     /// What a plugin sees.
     type View<'v>;
     /// What it answers.
-    type Answer;
+    type Answer: Answer;
     /// Which phase it is.
     const NAME: PhaseName;
+}
+
+/// What a plugin answers, whatever its phase.
+pub trait Answer: Default {
+    /// Takes out what somebody should know; the runner says it, and the record keeps it.
+    fn take_warnings(&mut self) -> Vec<String>;
 }
 
 /// The phases that have plugins, in their order.
@@ -75,9 +81,30 @@ pub struct SourceView<'a> {
     pub http: &'a http::Client,
 }
 
+/// What a plugin of [`Source`] found out.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// To be known from here on.
+    pub facts: Vec<Fact>,
+    /// To be said in the log.
+    pub warnings: Vec<String>,
+}
+
+impl From<Fact> for Found {
+    fn from(fact: Fact) -> Self {
+        Self { facts: vec![fact], ..Self::default() }
+    }
+}
+
+impl Answer for Found {
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}
+
 impl Phase for Source {
     type View<'v> = SourceView<'v>;
-    type Answer = Vec<Fact>;
+    type Answer = Found;
     const NAME: PhaseName = PhaseName::Source;
 }
 
@@ -197,6 +224,12 @@ pub struct Changes {
     pub warnings: Vec<String>,
 }
 
+impl Answer for Changes {
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}
+
 impl Phase for PreBuild {
     type View<'v> = PreBuildView<'v>;
     type Answer = Changes;
@@ -236,6 +269,14 @@ pub struct Findings {
     pub findings: Vec<Finding>,
     /// To be known from here on.
     pub facts: Vec<Fact>,
+    /// To be said in the log: what is not about the image.
+    pub warnings: Vec<String>,
+}
+
+impl Answer for Findings {
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
 }
 
 impl Phase for PostBuild {
@@ -291,6 +332,12 @@ impl From<Order> for Orders {
     }
 }
 
+impl Answer for Orders {
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}
+
 impl Phase for Publish {
     type View<'v> = PublishView<'v>;
     type Answer = Orders;
@@ -326,6 +373,13 @@ pub struct ExitView<'a> {
 impl std::fmt::Debug for ExitView<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("ExitView").field("published", &self.published).finish_non_exhaustive()
+    }
+}
+
+/// The record is written in this phase, so that a plugin of it says in the log what it has to say.
+impl Answer for () {
+    fn take_warnings(&mut self) -> Vec<String> {
+        Vec::new()
     }
 }
 

@@ -3,10 +3,12 @@
 //! The document is JSON and versioned; `docs/build-record.schema.json` is its schema. It is enough to repeat the
 //! build, and it holds no secret: user names, passwords and tokens are taken out where values enter it.
 
+mod koji;
 mod recorder;
 
 use serde::{Deserialize, Serialize};
 
+pub use koji::{ComposesRecord, KojiRecord, ParentBuildRecord};
 pub use recorder::Recorder;
 pub(crate) use recorder::milliseconds;
 
@@ -61,6 +63,9 @@ pub struct Record {
     pub warnings: Vec<String>,
     /// Where the image is now.
     pub outputs: Vec<OutputRecord>,
+    /// What Koji and the compose service said; none where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub koji: Option<KojiRecord>,
 }
 
 /// A program.
@@ -207,7 +212,7 @@ pub struct EditRecord {
     /// Who wanted it.
     pub plugin: String,
     /// What was changed: `from`, `label`, `repository`, `file`, `argument`, `environment`, `instruction`, `context`,
-    /// `value`, `step-file` or `hidden`.
+    /// `value`, `step-file`, `hidden` or `download`.
     pub kind: String,
     /// What it is about.
     pub subject: String,

@@ -18,8 +18,8 @@ use crate::plugin::Selected;
 use crate::record::{EditRecord, FindingRecord, PluginRun, Recorder};
 use crate::site::Site;
 use crate::{
-    Added, Class, Edit, ExitView, Facts, Finding, Injected, Lineup, Phase, PluginError, PostBuildView, PreBuildView,
-    PublishView, Severity, SourceFact, SourceView,
+    Added, Answer, Class, Edit, ExitView, Facts, Finding, Injected, Lineup, Phase, PluginError, PostBuildView,
+    PreBuildView, PublishView, Severity, SourceFact, SourceView,
 };
 
 /// The plugins of one build at work.
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
         let lineup = self.lineup;
         for selected in &lineup.source {
             let view = SourceView { site: self.site, source, directory, is_clone, http };
-            for fact in self.one(selected, &view)?.unwrap_or_default() {
+            for fact in self.one(selected, &view)?.unwrap_or_default().facts {
                 self.state(&selected.key, fact)?;
             }
         }
@@ -147,9 +147,6 @@ impl<'a> Run<'a> {
                 }
                 changes
             };
-            for warning in changes.warnings {
-                self.recorder.change(|record| record.warnings.push(format!("{}: {warning}", selected.key)));
-            }
             for reasoned in changes.edits {
                 self.note(&selected.key, &reasoned);
                 embedded.extend(made(request, reasoned.edit)?);
@@ -234,9 +231,6 @@ impl<'a> Run<'a> {
         for selected in &lineup.publish {
             let view = PublishView { site: self.site, digest, outputs, facts: &self.facts, transports };
             let answer = self.one(selected, &view)?.unwrap_or_default();
-            for warning in answer.warnings {
-                self.recorder.change(|record| record.warnings.push(format!("{}: {warning}", selected.key)));
-            }
             for order in answer.orders {
                 if !done.contains(&order) {
                     carry_out(&order)?;
@@ -295,7 +289,12 @@ impl<'a> Run<'a> {
         };
         self.recorder.change(|record| record.plugins.push(run));
         match answer {
-            Ok(answer) => Ok(Some(answer)),
+            Ok(mut answer) => {
+                let warnings = answer.take_warnings();
+                let said = warnings.iter().map(|warning| format!("{}: {warning}", selected.key));
+                self.recorder.change(|record| record.warnings.extend(said));
+                Ok(Some(answer))
+            }
             Err(error) if selected.is_allowed_to_fail => {
                 let text = format!("plugin {} failed, which it may: {error}", selected.key);
                 self.recorder.change(|record| record.warnings.push(text));
@@ -383,6 +382,7 @@ fn made(request: &mut Request, edit: Edit) -> Result<Option<PathBuf>, PluginErro
             request.step_inputs.files.push(StepFile { target: path, contents: content });
         }
         Edit::Hide(paths) => request.step_inputs.hidden.extend(paths),
+        Edit::Reach(url) => drop(request.step_inputs.reached.insert(url)),
         Edit::Add(Added { path, content, mode }) => request.added.push(build::AddedFile { path, content, mode }),
         Edit::AddDockerfile(path) => return Ok(Some(path)),
     }
@@ -399,7 +399,7 @@ mod tests {
     struct Fails;
 
     impl Plugin<Source> for Fails {
-        fn run(&self, _: &SourceView<'_>) -> Result<Vec<crate::Fact>, PluginError> {
+        fn run(&self, _: &SourceView<'_>) -> Result<crate::Found, PluginError> {
             Err(PluginError::new(Class::Remote, "the cache is away"))
         }
     }
@@ -448,6 +448,30 @@ mod tests {
             record.plugins.iter().map(|run| (run.plugin.as_str(), run.error.as_deref())).collect();
         let full = Some("the disk is full");
         assert_eq!(ran, [("fetch", Some("the cache is away")), ("one", full), ("two", full)]);
+    }
+
+    #[derive(Debug)]
+    struct Warns;
+
+    impl Plugin<Source> for Warns {
+        fn run(&self, _: &SourceView<'_>) -> Result<crate::Found, PluginError> {
+            Ok(crate::Found { warnings: vec!["mind this".to_owned()], ..crate::Found::default() })
+        }
+    }
+
+    #[test]
+    fn a_plugin_of_the_source_phase_can_warn() {
+        let make: fn(&Setup<'_>) -> Made<Source> = |_| Ok(Some(Box::new(Warns)));
+        let one = Registered { key: "fetch", also: &[], text: "", acts: "", always: false, make };
+        let registry = Registry { source: vec![one], ..Registry::default() };
+        let (site, _) = Site::parse(Path::new("site.yaml"), b"version: 1\n").unwrap();
+        let lineup = registry.choose(&site, &Wanted::default()).unwrap();
+        let recorder = Recorder::new(Record::default());
+        let clock = || Duration::ZERO;
+        let http = http::Client::new(&http::ClientOptions::default()).unwrap();
+        let mut run = Run::new(&site, &lineup, &recorder, Clock(&clock));
+        run.source(&SourceFact::default(), (Path::new("/"), false), &http).unwrap();
+        assert_eq!(recorder.record().warnings, ["fetch: mind this"]);
     }
 
     #[test]

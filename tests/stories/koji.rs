@@ -2,15 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::support::binary::Outcome;
+use crate::support::hub::{BuildState, Hub as StandIn};
 use crate::support::image::Image;
 use crate::support::scratch::Scratch;
-use crate::support::web::{free_port, request};
-use crate::support::{program, shared, testdata};
+use crate::support::testdata;
+use crate::support::web::free_port;
 
 const DOCKERFILE: &str =
     "FROM scratch\nLABEL com.redhat.component=hello-container version=1.0 name=hello\nCOPY Dockerfile /Dockerfile\n";
@@ -165,81 +165,17 @@ fn a_reservation_without_a_way_to_log_in_is_refused() {
     build(&scratch, &hub.url, more, DOCKERFILE).expect(2).says(text);
 }
 
-/// The stand-in for a hub that is checked against Koji, without Apache around it.
-struct StandIn {
-    process: Child,
-    url: String,
-}
-
-/// Serves the application of the stand-in; what it reads of a request ends with the request.
-const SERVER: &str = "
-import io, sys
-sys.path.insert(0, sys.argv[1])
-from wsgiref.simple_server import WSGIRequestHandler, make_server
-import hubapp
-class Quiet(WSGIRequestHandler):
-    def log_message(self, *more):
-        pass
-def application(environ, start):
-    length = int(environ.get('CONTENT_LENGTH') or 0)
-    environ['wsgi.input'] = io.BytesIO(environ['wsgi.input'].read(length))
-    return hubapp.application(environ, start)
-make_server('127.0.0.1', int(sys.argv[2]), application, handler_class=Quiet).serve_forever()
-";
-
-impl StandIn {
-    /// Starts it; skips aloud where it or Python is absent.
-    fn start(scratch: &Scratch) -> Option<Self> {
-        let (folder, python) = (shared("koji-hub")?, program("python3")?);
-        let state = scratch.folder("hub");
-        scratch.folder("hub/files");
-        std::fs::copy(folder.join("seed.json"), state.join("seed.json")).unwrap();
-        let port = free_port().to_string();
-        let mut command = Command::new(python);
-        command.args(["-B", "-c", SERVER]).arg(folder).arg(&port).env("KOJI_STATE", &state).stdin(Stdio::null());
-        let process = command.spawn().unwrap();
-        let address = format!("127.0.0.1:{port}");
-        let started = (0..100).any(|_| {
-            let is_up = std::net::TcpStream::connect(&address).is_ok();
-            if !is_up {
-                thread::sleep(std::time::Duration::from_millis(100));
-            }
-            is_up
-        });
-        assert!(started, "the stand-in does not start");
-        Some(Self { process, url: format!("http://{address}/kojihub") })
-    }
-
-    /// The answer to `getBuild`.
-    fn build(&self, nvr: &str) -> String {
-        let body = format!(
-            "<methodCall><methodName>getBuild</methodName><params><param><value>{nvr}</value></param></params></methodCall>"
-        );
-        let address = self.url.trim_start_matches("http://").split('/').next().unwrap();
-        let answer = request("POST", address, "/kojihub", &[("Content-Type", "text/xml")], body.as_bytes());
-        String::from_utf8(answer.body).unwrap().split_whitespace().collect()
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
 #[test]
 fn a_hub_checked_against_koji_reserves_a_release_and_takes_it_back() {
     let scratch = Scratch::new();
     let Some(hub) = StandIn::start(&scratch) else { return };
     let more = format!("{RESERVES}, content_generator: stratum-cg");
-    let state = |number: u8| format!("<name>state</name><value><int>{number}</int></value>");
-    build(&scratch, &hub.url, &more, &format!("{DOCKERFILE}COPY nosuch /\n")).expect(3);
-    let failed = hub.build("hello-container-1.0-1");
-    assert!(failed.contains(&state(3)), "{failed}");
-    build(&scratch, &hub.url, &more, DOCKERFILE).expect(0);
+    let state = || hub.build("hello-container-1.0-1")["state"].as_u64().unwrap();
+    build(&scratch, &hub.url(), &more, &format!("{DOCKERFILE}COPY nosuch /\n")).expect(3);
+    assert_eq!(state(), BuildState::Failed as u64);
+    build(&scratch, &hub.url(), &more, DOCKERFILE).expect(0);
     assert_eq!(release(&scratch), "1", "the name of a failed build can be taken over");
-    assert!(hub.build("hello-container-1.0-1").contains(&state(0)));
-    build(&scratch, &hub.url, "", DOCKERFILE).expect(0);
+    assert_eq!(state(), BuildState::Building as u64);
+    build(&scratch, &hub.url(), "", DOCKERFILE).expect(0);
     assert_eq!(release(&scratch), "2");
 }

@@ -8,14 +8,18 @@
     reason = "a test fails by panicking and skips aloud"
 )]
 
+mod autorebuild;
 mod cancelled;
+mod composes;
 mod contexts;
 mod deploy;
 mod distgit_files;
 mod external;
 mod files;
+mod filesystems;
 mod gateway;
 mod grafts;
+mod groups;
 mod hello;
 mod injected;
 mod inside_build;
@@ -27,8 +31,10 @@ mod mistakes;
 mod mounts;
 mod options;
 mod outputs;
+mod parents;
 mod pods;
 mod publish;
+mod reservations;
 mod sbom;
 mod secrets;
 mod site;

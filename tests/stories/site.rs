@@ -89,7 +89,7 @@ impl Story {
 
 /// A record is what `docs/build-record.schema.json` says.
 #[track_caller]
-fn check_schema(record: &Value) {
+pub(crate) fn check_schema(record: &Value) {
     let schema = repository().join("docs/build-record.schema.json");
     let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
     let index = compiler.compile(schema.to_str().unwrap(), &mut schemas).unwrap();

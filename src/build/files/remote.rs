@@ -157,7 +157,7 @@ impl Writer<'_, '_, '_, '_, '_> {
             Some(Checksum::Commit(_)) | None => None,
         };
         let workshop = &self.around.workshop;
-        let client = match workshop.gateway {
+        let client = match workshop.gateway.filter(|_| !self.is_the_site_s(url)) {
             Some(gateway) => &workshop.http.clone().judged_by(gateway.judge()),
             None => workshop.http,
         };
@@ -225,7 +225,17 @@ impl Writer<'_, '_, '_, '_, '_> {
         let (Some(gateway), Some((host, port))) = (self.around.workshop.gateway, source.server()) else {
             return Ok(());
         };
+        if matches!(source, Source::Url(url) if self.is_the_site_s(url)) {
+            return Ok(());
+        }
         gateway.allows(&host, port).map_err(|why| InstructionError::OutOfReach { url: source.to_string(), why })
+    }
+
+    /// Whether this is fetched for the site, not for whoever wrote the Dockerfile.
+    fn is_the_site_s(&self, url: &Url) -> bool {
+        let reached = &self.around.workshop.request.step_inputs.reached;
+        // Compared as URLs: a port that is the usual one may be said or not.
+        reached.iter().any(|one| Url::parse(one).is_ok_and(|one| one == *url))
     }
 
     fn remote_request(&self, mtime: Mtime) -> CopyRequest {

@@ -100,7 +100,7 @@ pub(super) fn before_build(job: &Job<'_>, prepared: &Prepared, resolved: &Resolv
         output::note(&format!("{} (`stratum build --check` explains):", report::warnings(count)));
         lines.iter().for_each(|line| output::note(line));
     }
-    job.recorder.change(|record| record.warnings.extend(lines.iter().map(|line| line.trim().to_owned())));
+    job.note_said(lines.iter().map(|line| line.trim().to_owned()).collect());
     if report.options.error && count > 0 {
         return Err(Failure::new(Status::Source, report::refusal(&prepared.path, count)));
     }

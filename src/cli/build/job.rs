@@ -1,6 +1,7 @@
 //! One build from its source to its names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use ::build::{Approved, Event, Image, LookedAt, Plan, Published, StepNetwork, Workshop};
@@ -37,6 +38,8 @@ pub(super) struct Job<'a> {
     pub(super) base: &'a LastBase,
     pub(super) inline: &'a Inline,
     pub(super) start: Instant,
+    /// How many of the record's warnings have been said.
+    pub(super) told: AtomicUsize,
 }
 
 impl Job<'_> {
@@ -64,6 +67,7 @@ impl Job<'_> {
         let (outside, http) = (self.session.entered.outside(), bring.http);
         let place = (fetched.directory.as_path(), fetched.is_ours);
         let completed = outside.run(|| run.source(&fetched.fact, place, http));
+        self.say_warnings();
         completed.map_err(|error| failure::of_plugin(&error, None))?;
         let settings = (self.settings, &self.configuration.site);
         let last_base = self.base.image(self.settings.wanted.cluster.as_deref())?;
@@ -173,7 +177,21 @@ impl Job<'_> {
                 log::say_of(&edit.plugin, &text);
             }
         }
-        record.warnings.iter().for_each(|warning| output::warning(warning));
+        self.say_warnings();
+    }
+
+    /// Says what is to be said and has not been said.
+    pub(super) fn say_warnings(&self) {
+        let warnings = self.recorder.record().warnings;
+        let told = self.told.swap(warnings.len(), Ordering::Relaxed);
+        warnings.iter().skip(told).for_each(|warning| output::warning(warning));
+    }
+
+    /// Keeps in the record what was said in another way.
+    pub(super) fn note_said(&self, warnings: Vec<String>) {
+        self.say_warnings();
+        self.told.fetch_add(warnings.len(), Ordering::Relaxed);
+        self.recorder.change(|record| record.warnings.extend(warnings));
     }
 
     fn execute(
@@ -257,11 +275,9 @@ impl Job<'_> {
                 error
             })
         };
-        let told = self.recorder.record().warnings.len();
         let done = run.publish((digest, outputs), transports, &mut |order| publishing.carry_out(order, &mut write));
         self.recorder.change(|record| record.outputs.extend(publishing.index_outputs()));
-        let warnings = self.recorder.record().warnings;
-        warnings.iter().skip(told).for_each(|warning| output::warning(warning));
+        self.say_warnings();
         if let Some(failure) = unwritten {
             return Err(failure);
         }
@@ -275,7 +291,9 @@ impl Job<'_> {
     fn gate<'w>(&self, run: &mut Run<'_>, image: Image<'w>) -> Result<Approved<'w>, Failure> {
         image.approve(|image| {
             let examine = || self.examine(image);
-            run.post_build(image, &examine).map_err(|error| failure::of_plugin(&error, None))
+            let passed = run.post_build(image, &examine);
+            self.say_warnings();
+            passed.map_err(|error| failure::of_plugin(&error, None))
         })
     }
 

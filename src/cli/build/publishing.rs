@@ -4,6 +4,7 @@
 //! image, or the index it is in. Names that every build moves are touched by [`Order::Float`] alone, so that whatever fails
 //! before leaves them where they were.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ::build::{Approved, Stored};
@@ -24,11 +25,15 @@ pub(super) struct Publishing<'a, 'w> {
     index: Option<Arc<Index>>,
     /// The names that mean it by now.
     named: Vec<Reference>,
+    /// The repositories that its images are in by now, registries included.
+    filled: BTreeSet<String>,
 }
 
 impl<'a, 'w> Publishing<'a, 'w> {
     pub(super) fn new(approved: Approved<'w>, tags: Option<&Tags>, transports: &'a Transports) -> Self {
-        Self { transports, tags: tags.cloned(), approved: Some(approved), stored: None, index: None, named: Vec::new() }
+        let (tags, approved) = (tags.cloned(), Some(approved));
+        let (stored, index, named, filled) = (None, None, Vec::new(), BTreeSet::new());
+        Self { transports, tags, approved, stored, index, named, filled }
     }
 
     /// The image, once it has names.
@@ -97,7 +102,10 @@ impl<'a, 'w> Publishing<'a, 'w> {
     }
 
     /// Puts the images of an index into the repository of one of its names, where they are in another one.
-    fn bring_images(&self, index: &Index, name: &Reference) -> Result<(), PluginError> {
+    fn bring_images(&mut self, index: &Index, name: &Reference) -> Result<(), PluginError> {
+        if !self.filled.insert(name.name()) {
+            return Ok(());
+        }
         for image in index.images.iter().filter(|image| image.name() != name.name()) {
             let Some(digest) = image.digest() else { continue };
             let sink = self.transports.sink(&Location::Registry(name.pinned(digest.clone())))?;

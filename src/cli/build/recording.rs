@@ -7,7 +7,7 @@ use ::build::{Image, StepNetwork};
 use oci::manifest::Format;
 use pipeline::Facts;
 use pipeline::record::{
-    Builder, ImageRecord, InputFile, Isolation, Options, Outcome, Record, RefusedRung, Status, VERSION,
+    Builder, ImageRecord, InputFile, Isolation, KojiRecord, Options, Outcome, Record, RefusedRung, Status, VERSION,
 };
 
 use super::Arguments;
@@ -111,8 +111,9 @@ pub(super) fn image(record: &mut ImageRecord, image: &Image<'_>) {
     record.layers = image.manifest().layers.iter().map(|layer| layer.digest.to_string()).collect();
 }
 
-/// How it ended.
-pub(super) fn end(record: &mut Record, failure: Option<&Failure>, took: Duration) {
+/// How it ended, and what Koji had to do with it.
+pub(super) fn end(record: &mut Record, (failure, facts): (Option<&Failure>, &Facts), took: Duration) {
+    record.koji = KojiRecord::of(facts);
     record.milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     record.result = match failure {
         None => Outcome { status: Status::Succeeded, exit_code: 0, error: None },

@@ -18,7 +18,7 @@ const VOLUME_ENDING: &str = "-user-build-volume";
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Strategy {
-    /// The image that stands in the place of the last FROM (`dockerStrategy.from`).
+    /// The image that stands in the place of the last FROM: `dockerStrategy.from`, or what triggered a custom build.
     pub(super) base: LastBase,
     /// Where volumes are here, and where steps are to see them (`dockerStrategy.volumes`).
     pub(super) volumes: Vec<(PathBuf, String)>,
@@ -40,7 +40,7 @@ pub(super) fn read(object: &Value) -> Result<Strategy, Failure> {
     });
     let base =
         match (text("/spec/strategy/dockerStrategy/from/kind"), text("/spec/strategy/dockerStrategy/from/name")) {
-            (_, None) => LastBase::Dockerfile,
+            (_, None) => triggered(object),
             (Some(kind @ ("ImageStreamTag" | "ImageStreamImage")), Some(name)) => in_stream(object, kind, name),
             (Some("DockerImage") | None, Some(name)) => LastBase::Image(name.to_owned()),
             (Some(kind), Some(_)) => {
@@ -50,6 +50,20 @@ pub(super) fn read(object: &Value) -> Result<Strategy, Failure> {
             }
         };
     Ok(Strategy { base, volumes: volumes(object), words: words(object)?, git_proxies: proxies.collect(), notes })
+}
+
+/// The image whose change triggered a custom build: that of a FROM, unless it is the pod's own image that changed.
+fn triggered(object: &Value) -> LastBase {
+    let is_custom = object.pointer("/spec/strategy/dockerStrategy").is_none_or(Value::is_null);
+    let triggers = object.pointer("/spec/triggeredBy").and_then(Value::as_array).into_iter().flatten();
+    let buildroot = object.pointer("/spec/strategy/customStrategy/from/name");
+    let image = |trigger: &Value| {
+        let is_buildroot = buildroot.is_some() && trigger.pointer("/imageChangeBuild/fromRef/name") == buildroot;
+        let image = trigger.pointer("/imageChangeBuild/imageID")?.as_str()?;
+        (!is_buildroot).then(|| image.to_owned())
+    };
+    let image = triggers.filter_map(image).find(|image| is_custom && !image.is_empty());
+    image.map_or(LastBase::Dockerfile, LastBase::Image)
 }
 
 /// What an ImageStreamTag or ImageStreamImage stood for when its change triggered the build; else the cluster is to be
@@ -153,6 +167,20 @@ mod tests {
         assert_eq!(base(from, json!([])), LastBase::StreamImage(object));
         let failure = of(json!({"kind": "Secret", "name": "a"}), json!([])).unwrap_err();
         assert_eq!(failure.text, "BUILD: spec.strategy.dockerStrategy.from.kind is Secret");
+    }
+
+    #[test]
+    fn a_custom_build_is_based_on_the_image_that_triggered_it() {
+        let triggers = json!([{"message": "x"}, {"imageChangeBuild": {"imageID": "r.example/a@sha256:0"}}]);
+        let custom = json!({"customStrategy": {"from": {"kind": "DockerImage", "name": "buildroot"}}});
+        let base = |strategy: &Value, triggers: &Value| {
+            read(&json!({"spec": {"strategy": strategy, "triggeredBy": triggers}})).unwrap().base
+        };
+        assert_eq!(base(&custom, &triggers), LastBase::Image("r.example/a@sha256:0".to_owned()));
+        let of_buildroot = json!([{"imageChangeBuild": {"imageID": "b@sha256:0", "fromRef": {"name": "buildroot"}}}]);
+        assert_eq!(base(&custom, &of_buildroot), LastBase::Dockerfile);
+        assert_eq!(base(&custom, &json!([{"message": "Manually triggered"}])), LastBase::Dockerfile);
+        assert_eq!(base(&json!({"dockerStrategy": {}}), &triggers), LastBase::Dockerfile);
     }
 
     #[test]

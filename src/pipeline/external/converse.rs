@@ -315,8 +315,8 @@ impl<'a> Talk<'a> {
         const LONGEST: usize = 2000;
         let (plugin, said) = (&*self.external.key, text::line(given, LONGEST));
         match level {
-            // In this phase the runner says it, and the record keeps it.
-            Level::Warning if self.phase == PhaseName::PreBuild => self.answers.warnings.push(said),
+            // The runner says it, and the record keeps it, unless that is written by now.
+            Level::Warning if self.phase != PhaseName::Exit => self.answers.warnings.push(said),
             Level::Warning => warn!(plugin, "{said}"),
             Level::Info => info!(plugin, "{said}"),
             Level::Debug => debug!(plugin, "{said}"),

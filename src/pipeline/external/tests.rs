@@ -97,10 +97,16 @@ printf '{"fact":{"name":"x-a","value":[1]}}\r\n{"done":true}'"#;
     let edit = Edit::Labels(vec![("a".to_owned(), "b".to_owned())]);
     assert_eq!(answers.edits, [Reasoned { edit, reason: "so".to_owned() }]);
     assert_eq!(answers.warnings, ["mind  [1m this"]);
-    assert!(matches!(&answers.facts[..], [Fact::External { name, value }] if name == "x-a" && *value == json!([1])));
+    assert!(
+        matches!(&answers.facts[..], [crate::Fact::External { name, value }] if name == "x-a" && *value == json!([1]))
+    );
     let finding = r#"echo '{"finding":{"severity":"warning","code":"a-b","subject":"s","message":"m"}}'"#;
     let answers = heard(PhaseName::PostBuild, &format!("{finding}; {DONE}"));
     assert_eq!(answers.findings[0].severity, Severity::Warning);
+    for phase in [PhaseName::Source, PhaseName::PostBuild, PhaseName::Publish] {
+        let warning = r#"echo '{"log":{"level":"warning","text":"mind this"}}'"#;
+        assert_eq!(heard(phase, &format!("{warning}; {DONE}")).warnings, ["mind this"]);
+    }
 }
 
 #[test]

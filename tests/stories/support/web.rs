@@ -58,6 +58,48 @@ fn read_headers(reader: &mut impl BufRead) -> Vec<(String, String)> {
     }
 }
 
+/// A request as a server sees it.
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Asked {
+    /// The first header called `name`, in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Answers requests with a status and a body until this process ends; the address.
+pub(crate) fn answer_with(answer: impl Fn(&Asked) -> (u16, Vec<u8>) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let headers = read_headers(&mut reader);
+            let length = headers.iter().find(|(name, _)| name == "content-length");
+            let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
+            let mut words = line.split(' ').map(str::to_owned);
+            // A connection that is opened and not used is no request.
+            let (Some(method), Some(path), Ok(())) = (words.next(), words.next(), reader.read_exact(&mut body)) else {
+                continue;
+            };
+            let (status, content) = answer(&Asked { method, path, headers, body });
+            let length = content.len();
+            let head = format!("HTTP/1.1 {status} Answer\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            // A client that has gone away is no matter of the server's.
+            let _answered = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&content));
+        }
+    });
+    address
+}
+
 /// A port of the loopback interface that nobody listened on a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
