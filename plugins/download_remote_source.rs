@@ -3,14 +3,20 @@
 //! Reads `remote_source` and `remote_sources` of container.yaml and the site's `remote_sources.directory`, which holds
 //! what another service (Cachito, Hermeto) has fetched: `app`, `deps` and `cachito.env` or `env.json`, for several
 //! sources in a folder for each, by name. Returns edits: the directory is the build context `remote-source`, steps see
-//! it below /remote-source, and the variables of a single source are build arguments. Nothing of it is in a layer unless
-//! it is copied. Fails the build where the folder of a source is not there; without a directory only a build that a build
+//! it below /remote-source, and the variables of a single source are build arguments. Where the Dockerfile copies it out
+//! of its own context, as atomic-reactor has it (`COPY $REMOTE_SOURCE $REMOTE_SOURCE_DIR`), it is a folder of that
+//! context, and steps see the copy. Nothing of it is in a layer unless it is copied. Fails the build where the folder of a source is not there; without a directory only a build that a build
 //! system demands, or whose site lists this plugin, and any other is warned.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use pipeline::{Changes, Class, Edit, Made, Plugin, PluginError, PreBuild, PreBuildView, Reasoned, Setup};
+use dockerfile::{Dockerfile, Kind, Word};
+use pipeline::{
+    Changes, Class, DirectoryPlace, Edit, Made, Plugin, PluginError, PreBuild, PreBuildView, Reasoned, Setup,
+};
+
+use source::Tree;
 
 use crate::container_yaml::{self, RemoteSources};
 
@@ -18,10 +24,16 @@ mod variables;
 
 /// The name of the context.
 pub(crate) const CONTEXT: &str = "remote-source";
+/// Build arguments that name places, whatever a file of variables says of them.
+const PATHS: [&str; 3] = ["REMOTE_SOURCE", "REMOTE_SOURCE_DIR", "CACHITO_ENV_FILE"];
 /// Where steps see it.
 const TARGET: &str = "/remote-source";
+/// The folder of the build context that it is for atomic-reactor.
+const FOLDER: &str = "unpacked_remote_sources";
+/// The file that a shell reads for the variables.
+const SHELL_FILE: &str = "cachito.env";
 /// The files with variables; the first that is there counts.
-const VARIABLES: [&str; 2] = ["env.json", "cachito.env"];
+const VARIABLES: [&str; 2] = ["env.json", SHELL_FILE];
 /// Bytes of the largest such file.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -54,8 +66,16 @@ impl Plugin<PreBuild> for DownloadRemoteSource {
             return Ok(Changes { warnings: vec![nowhere().text], ..Changes::default() });
         };
         check(directory, &names)?;
-        let variables = if names.is_empty() { variables(directory)? } else { Vec::new() };
-        Ok(Changes { edits: decide(directory, &names, variables), ..Changes::default() })
+        let mut values = paths(&names, directory.join(SHELL_FILE).is_file());
+        if names.is_empty() {
+            let said = variables(directory)?;
+            values.extend(said.into_iter().filter(|(name, _)| !PATHS.contains(&name.as_str())));
+        }
+        let place = place(view.written);
+        if let (DirectoryPlace::Context(folder), Some(context)) = (&place, view.context) {
+            is_free(context, folder)?;
+        }
+        Ok(Changes { edits: decide(directory, place, values), ..Changes::default() })
     }
 }
 
@@ -90,21 +110,68 @@ fn variables(directory: &Path) -> Result<Vec<(String, String)>, PluginError> {
             Err(error) => return Err(failed(&error.to_string())),
         };
         let mut text = String::new();
-        file.take(MAX_FILE).read_to_string(&mut text).map_err(|error| failed(&error.to_string()))?;
-        let read = if name.ends_with(".json") { variables::from_json } else { variables::from_shell };
-        return read(&text, TARGET).map_err(|why| failed(&why));
+        file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| failed(&error.to_string()))?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(failed("larger than 1 MiB"));
+        }
+        return parse_variables(name, &text)
+            .map_err(|error| failed(error.text.trim_start_matches(name).trim_start_matches(": ")));
     }
     Ok(Vec::new())
 }
 
-/// The edits; `names` are those of several sources.
-fn decide(directory: &Path, names: &[String], variables: Vec<(String, String)>) -> Vec<Reasoned> {
+/// The variables of the file `name`, whose text is this.
+pub(crate) fn parse_variables(name: &str, text: &str) -> Result<Vec<(String, String)>, PluginError> {
+    let read = if name.ends_with(".json") { variables::from_json } else { variables::from_shell };
+    read(text, TARGET).map_err(|why| PluginError::new(Class::Environment, format!("{name}: {why}")))
+}
+
+/// Where a Dockerfile is to find it.
+fn place(file: &Dockerfile) -> DirectoryPlace {
+    let is_of_it = |word: &Word| {
+        ["$REMOTE_SOURCE", "${REMOTE_SOURCE", FOLDER]
+            .iter()
+            .any(|start| word.raw.trim_start_matches("./").starts_with(start))
+    };
+    let copies = file.instructions.iter().any(|instruction| {
+        if let Kind::Copy(spec) = &instruction.kind {
+            spec.from.is_none() && spec.sources.iter().any(is_of_it)
+        } else if let Kind::Add(spec) = &instruction.kind {
+            spec.sources.iter().any(is_of_it)
+        } else {
+            false
+        }
+    });
+    if copies { DirectoryPlace::Context(FOLDER.to_owned()) } else { DirectoryPlace::Steps(TARGET.into()) }
+}
+
+/// Whether the context has nothing of that name, which would be hidden.
+fn is_free(context: &Tree, folder: &str) -> Result<(), PluginError> {
+    if context.look_at(Path::new(folder)).is_err() {
+        return Ok(());
+    }
+    let text = format!("{folder}: the repository has this already, and the remote source goes there");
+    Err(PluginError::new(Class::Source, text).help("give it another name in the repository"))
+}
+
+/// What atomic-reactor calls the places; `names` are those of several sources.
+fn paths(names: &[String], has_shell_file: bool) -> Vec<(String, String)> {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    if !names.is_empty() {
+        return vec![pair("REMOTE_SOURCES", FOLDER), pair("REMOTE_SOURCES_DIR", TARGET)];
+    }
+    let mut values = vec![pair("REMOTE_SOURCE", FOLDER), pair("REMOTE_SOURCE_DIR", TARGET)];
+    if has_shell_file {
+        values.push(pair("CACHITO_ENV_FILE", &format!("{TARGET}/{SHELL_FILE}")));
+    }
+    values
+}
+
+/// The edits.
+fn decide(directory: &Path, place: DirectoryPlace, values: Vec<(String, String)>) -> Vec<Reasoned> {
     let reason = "container.yaml wants sources that were fetched before the build";
     let reasoned = |edit| Reasoned { edit, reason: reason.to_owned() };
-    let context = Edit::Directory { context: CONTEXT.to_owned(), source: directory.to_owned(), target: TARGET.into() };
-    let name = if names.is_empty() { "REMOTE_SOURCE_DIR" } else { "REMOTE_SOURCES_DIR" };
-    let mut values = vec![(name.to_owned(), TARGET.to_owned())];
-    values.extend(variables.into_iter().filter(|(known, _)| known != name));
+    let context = Edit::Directory { context: CONTEXT.to_owned(), source: directory.to_owned(), place };
     vec![reasoned(context), reasoned(Edit::Values(values))]
 }
 
@@ -119,16 +186,46 @@ mod tests {
         let env = r#"{"GOCACHE": {"kind": "path", "value": "deps/gomod"}, "GO111MODULE": {"kind": "literal", "value": "on"}}"#;
         std::fs::write(folder.path().join("env.json"), env).unwrap();
         check(folder.path(), &[]).unwrap();
-        let edits = decide(folder.path(), &[], variables(folder.path()).unwrap());
+        let place = DirectoryPlace::Steps("/remote-source".into());
+        let edits = decide(folder.path(), place.clone(), variables(folder.path()).unwrap());
         let source = folder.path().to_owned();
-        let context = Edit::Directory { context: "remote-source".to_owned(), source, target: "/remote-source".into() };
+        let context = Edit::Directory { context: "remote-source".to_owned(), source, place };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let values = vec![
-            pair("REMOTE_SOURCE_DIR", "/remote-source"),
-            pair("GO111MODULE", "on"),
-            pair("GOCACHE", "/remote-source/deps/gomod"),
-        ];
+        let values = vec![pair("GO111MODULE", "on"), pair("GOCACHE", "/remote-source/deps/gomod")];
         assert_eq!(edits.into_iter().map(|one| one.edit).collect::<Vec<_>>(), [context, Edit::Values(values)]);
+    }
+
+    #[test]
+    fn a_dockerfile_for_atomic_reactor_finds_it_in_its_context() {
+        let place = |text: &str| place(&dockerfile::parse(text).unwrap());
+        let (context, steps) = (DirectoryPlace::Context(FOLDER.to_owned()), DirectoryPlace::Steps(TARGET.into()));
+        for text in [
+            "COPY $REMOTE_SOURCE $REMOTE_SOURCE_DIR",
+            "ADD ${REMOTE_SOURCES}/web/app /src",
+            "COPY ./unpacked_remote_sources /x",
+        ] {
+            assert_eq!(place(&format!("FROM x\n{text}\n")), context, "{text}");
+        }
+        for text in [
+            "COPY --from=remote-source app /src",
+            "COPY --from=b $REMOTE_SOURCE_DIR/app /app",
+            "RUN echo $REMOTE_SOURCE",
+        ] {
+            assert_eq!(place(&format!("FROM x AS b\n{text}\n")), steps, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_places_have_the_names_that_atomic_reactor_gives_them() {
+        let said = |names: &[String], has_file| {
+            let paths = paths(names, has_file).into_iter().map(|(name, value)| format!("{name}={value}"));
+            paths.collect::<Vec<_>>().join(" ")
+        };
+        let one = "REMOTE_SOURCE=unpacked_remote_sources REMOTE_SOURCE_DIR=/remote-source";
+        assert_eq!(said(&[], false), one);
+        assert_eq!(said(&[], true), format!("{one} CACHITO_ENV_FILE=/remote-source/cachito.env"));
+        let several = "REMOTE_SOURCES=unpacked_remote_sources REMOTE_SOURCES_DIR=/remote-source";
+        assert_eq!(said(&["web".to_owned()], true), several);
     }
 
     #[test]

@@ -284,11 +284,13 @@ impl<'p> Writer<'p> {
             if number > 0 {
                 self.page.push('\n');
             }
+            // First, for what stands before it may be left out.
+            let line = escaped(line);
             // At the beginning of a line these two begin a request, and the last ends the cell of a table.
             if (line.starts_with(['.', '\'']) || line.starts_with("T}")) && self.is_at_line_start() {
                 self.page.push_str("\\&");
             }
-            self.page.push_str(&escaped(line));
+            self.page.push_str(&line);
         }
     }
 

@@ -4,8 +4,9 @@
 //! in the file that the argument `config_file` names). Returns nothing. Cancels such a build unless the file enables it:
 //! where it is missing or cannot be read, it does not.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
+use std::path::Path;
 
 use pipeline::{Class, Found, Made, Plugin, PluginError, Setup, Source, SourceView};
 
@@ -34,16 +35,21 @@ pub(crate) fn make(setup: &Setup<'_>) -> Made<Source> {
 impl Plugin<Source> for StopAutorebuild {
     fn run(&self, view: &SourceView<'_>) -> Result<Found, PluginError> {
         let path = view.directory.join(&self.name);
-        // A link would be followed out of the clone.
-        let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-        let mut text = String::new();
-        let read = File::open(&path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
-        decide(&self.name, (is_file && read.is_ok()).then_some(text.as_str())).map(|()| Found::default())
+        decide(&self.name, text_of(&path).as_deref()).map(|()| Found::default())
     }
 }
 
+/// The text of a file; none where it cannot be read, is too large or no file.
+fn text_of(path: &Path) -> Option<String> {
+    // A link would be followed out of the clone, and opening a pipe would wait.
+    path.symlink_metadata().ok().filter(Metadata::is_file)?;
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text)).ok()?;
+    (text.len() as u64 <= MAX_FILE).then_some(text)
+}
+
 /// Whether the build goes on, by the text of the file; none where it cannot be read.
-fn decide(name: &str, text: Option<&str>) -> Result<(), PluginError> {
+pub(crate) fn decide(name: &str, text: Option<&str>) -> Result<(), PluginError> {
     let stopped = |why: &str| {
         let text = format!("a new parent triggered this build, and rebuilds are disabled: {name}{why}");
         let help = format!("write `[autorebuild]` and `enabled = true` into {name} where they are wanted");
@@ -70,6 +76,21 @@ mod tests {
         let error = decide(NAME, text).unwrap_err();
         assert_eq!(error.class, Class::Cancelled);
         assert!(error.text.ends_with(why), "{}", error.text);
+    }
+
+    #[test]
+    fn only_a_file_is_read_and_only_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), "[autorebuild]\n").unwrap();
+        assert_eq!(text_of(&at("file")).as_deref(), Some("[autorebuild]\n"));
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        std::fs::write(at("large"), vec![b'#'; usize::try_from(MAX_FILE).unwrap() + 1]).unwrap();
+        // Whoever opened it would wait for somebody to write.
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        for name in ["link", "large", "pipe", "none"] {
+            assert_eq!(text_of(&at(name)), None, "{name}");
+        }
     }
 
     #[test]

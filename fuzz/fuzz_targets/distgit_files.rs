@@ -6,12 +6,15 @@ use libfuzzer_sys::fuzz_target;
 use pipeline::site::Site;
 use plugins::decisions::files;
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 8] = [
     ("container.json", "container.yaml:"),
     ("content_sets.json", "content_sets.yml:"),
     ("fetch-artifacts-url.json", "fetch-artifacts-url.yaml:"),
     ("fetch-artifacts-nvr.json", "fetch-artifacts-koji.yaml:"),
     ("image-build.conf", "image-build.conf:"),
+    (".osbs-repo-config", "a new parent triggered this build"),
+    ("env.json", "env.json: "),
+    ("cachito.env", "cachito.env: "),
 ];
 
 fuzz_target!(|text: &str| {

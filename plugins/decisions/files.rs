@@ -59,6 +59,8 @@ pub fn is_valid(schema: &str, text: &str) -> Option<Result<(), PluginError>> {
         }
         "config.json" => super::site(text).map(drop),
         "image-build.conf" => image_build_conf::parse(schema, text).map(drop),
+        ".osbs-repo-config" => crate::stop_autorebuild_if_disabled::decide(schema, Some(text)),
+        "env.json" | "cachito.env" => crate::download_remote_source::parse_variables(schema, text).map(drop),
         _ => return None,
     })
 }
@@ -94,4 +96,50 @@ pub fn with_filesystem(text: &str, archive: &str) -> Result<String, PluginError>
     let bases: Vec<(usize, String)> = graph.needs.iter().enumerate().filter_map(base).collect();
     image_build_conf::of(bases.iter().map(|(_, name)| (name.as_str(), dockerfile::Span::at(0))))?;
     rewritten(text, &image_build_conf::edits(bases.iter().map(|(stage, name)| (*stage, name.as_str())), archive))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const YAML: [&str; 4] =
+        ["container.json", "content_sets.json", "fetch-artifacts-url.json", "fetch-artifacts-nvr.json"];
+
+    #[track_caller]
+    fn ends_with_an_error(what: &str, text: &str) {
+        for schema in YAML {
+            let began = Instant::now();
+            assert!(is_valid(schema, text).unwrap().is_err(), "{what}: {schema}");
+            assert!(began.elapsed() < Duration::from_secs(20), "{what}: {schema} took {:?}", began.elapsed());
+        }
+    }
+
+    #[test]
+    fn no_file_of_a_repository_fills_the_memory() {
+        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..20 {
+            let below = vec![format!("*a{}", level - 1); 10].join(", ");
+            laughs.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        }
+        ends_with_an_error("aliases", &format!("{laughs}compose: {{packages: *a19}}\n"));
+        ends_with_an_error("depth", &"[".repeat(1 << 18));
+        ends_with_an_error("depth of maps", &format!("{}x", "a: {".repeat(100_000)));
+        ends_with_an_error("merges", &format!("{laughs}compose: {{<<: *a19}}\n"));
+        ends_with_an_error("values", &format!("[{}]", "0,".repeat(400_000)));
+    }
+
+    #[test]
+    fn no_help_file_takes_for_ever() {
+        for piece in [
+            "[", "*a ", "`", "|a|b\n", "> ", "- ", "\\", "<a", "![](", "_*", "# \n", "    x\n", "a\n: b\n", "&",
+            "1. a\n",
+        ] {
+            let (text, began) = (piece.repeat((1 << 18) / piece.len()), Instant::now());
+            let page = super::super::injected::manual(&text, "name", "", 0);
+            assert!(began.elapsed() < Duration::from_secs(30), "{piece:?} took {:?}", began.elapsed());
+            assert!(page.len() < 64 << 20, "{piece:?} became {} bytes", page.len());
+        }
+    }
 }

@@ -57,6 +57,7 @@ fn code_is_kept_as_it_is() {
 #[test]
 fn what_looks_like_a_request_is_text() {
     check("a\n.SH b\n'c\n", ".PP\na\n\\&.SH b\n\\&'c\n");
+    check("```\n\u{1}.so x\n```\na\n\0'c\n", ".PP\n.RS\n.nf\n\\&.so x\n.fi\n.RE\n.PP\na\n\\&'c\n");
     check("**.b**\n", ".PP\n\\fB\\&.b\\fR\n");
     check("\\e \u{1b}[0m\n", ".PP\n\\ee [0m\n");
 }

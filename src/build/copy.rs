@@ -201,7 +201,14 @@ impl Item {
     pub(crate) fn below<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
         let path = entry.path.as_path();
         let below = match &self.names {
-            Names::Whole { pivot } => path.strip_prefix(pivot).unwrap_or(path),
+            // By its number of parts, for the pivot may be a pattern; what is above it has fewer.
+            Names::Whole { pivot } => {
+                let mut parts = path.components();
+                for _ in pivot.components() {
+                    parts.next();
+                }
+                parts.as_path()
+            }
             Names::Below => match self.entries.first() {
                 Some(first) if first.kind == Kind::Directory => path.strip_prefix(&first.path).unwrap_or(path),
                 Some(_) | None => Path::new(path.file_name().unwrap_or_default()),

@@ -38,9 +38,18 @@ pub(crate) fn add(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, spec
 }
 
 fn execute(around: &Surroundings<'_, '_, '_>, stage: &mut Stage<'_>, files: &Files<'_>) -> Result<(), Failure> {
-    let asked = Asked::expand(files, &stage.scope, &stage.config.config)?;
+    let mut asked = Asked::expand(files, &stage.scope, &stage.config.config)?;
     let mut request = request(around, &stage.config.config.working_dir, &asked);
-    let tree = if asked.has_paths() { Some(origin::tree(around, asked.from.as_deref())?) } else { None };
+    let folder = origin::folder(around, &mut asked)?;
+    let tree = match folder {
+        Some(folder) => {
+            // What it holds is not of the context that was given.
+            request.digests = Digests::Unwanted;
+            Some(folder)
+        }
+        None if asked.has_paths() => Some(origin::tree(around, asked.from.as_deref())?),
+        None => None,
+    };
     match deferred::touched(&asked, &request.destination) {
         Some(touched) => stage.prepare(&around.workshop, &touched)?,
         None => drop(stage.root(&around.workshop)?),

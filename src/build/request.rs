@@ -27,6 +27,8 @@ pub struct Request {
     pub context_mtime: Mtime,
     /// `--build-context`, by name.
     pub contexts: BTreeMap<String, NamedContext>,
+    /// Folders at the top of the context that are named contexts: the name of the folder, that of the context.
+    pub folders: BTreeMap<String, String>,
     /// `--build-arg`, by name.
     pub build_args: BTreeMap<String, String>,
     /// `--target`.
@@ -169,6 +171,7 @@ impl Request {
             context: Context::Absent,
             context_mtime: Mtime::Kept,
             contexts: BTreeMap::new(),
+            folders: BTreeMap::new(),
             build_args: BTreeMap::new(),
             target: None,
             platform,

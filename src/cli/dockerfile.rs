@@ -6,13 +6,14 @@ mod rewrite;
 mod sarif;
 
 use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use crate::diagnostic;
 use crate::environment::Environment;
 use crate::failure::{Failure, Status};
+use crate::inputs;
 use crate::output;
 
 #[derive(Debug, Subcommand)]
@@ -53,9 +54,9 @@ pub(crate) fn run(command: &Command, environment: &Environment) -> Result<(), Fa
     }
 }
 
-fn parse(file: &PathBuf) -> Result<(), Failure> {
-    let bytes =
-        std::fs::read(file).map_err(|error| Failure::new(Status::Source, format!("{}: {error}", file.display())))?;
+fn parse(file: &Path) -> Result<(), Failure> {
+    let read = inputs::read(file, "the Dockerfile");
+    let bytes = read.map_err(|failure| Failure { status: Status::Source, ..failure })?;
     match dockerfile::parse_tree_bytes(&bytes) {
         Ok(tree) => {
             output::result(&dockerfile::json::tree_json(&tree).to_string());

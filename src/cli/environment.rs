@@ -101,7 +101,6 @@ impl Environment {
     }
 }
 
-#[cfg(test)]
 impl Environment {
     /// An environment of these variables.
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {

@@ -6,6 +6,7 @@
 
 mod build_json;
 mod build_object;
+mod check;
 mod configuration;
 mod derive;
 mod input;
@@ -34,6 +35,8 @@ use input::{Input, InputName};
 use lists::Lists;
 use osv3::Pod;
 use strategy::Strategy;
+
+pub use check::check_pod;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

@@ -38,6 +38,8 @@ use clap::{FromArgMatches, Parser, Subcommand};
 use crate::environment::Environment;
 use crate::failure::Status;
 
+pub use inside_build::check_pod;
+
 /// Builds container images inside constrained, unprivileged build pods.
 #[derive(Debug, Parser)]
 #[command(name = "stratum", version, after_help = EXIT_CODES, max_term_width = 120)]

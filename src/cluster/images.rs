@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Ask;
 use crate::fields::Field;
-use crate::{Client, ClusterError, Object};
+use crate::{Client, ClusterError, Object, WrongField};
 
 const GROUP: &str = "image.openshift.io";
 const VERSION: &str = "image.openshift.io/v1";
@@ -50,6 +50,35 @@ pub struct Imported {
     pub error: Option<String>,
 }
 
+impl ImageStream {
+    /// The stream that an object of the API is.
+    ///
+    /// # Errors
+    /// The first field that is not what it should be.
+    pub fn read(object: &Value) -> Result<Self, WrongField> {
+        let root = Field::root(object);
+        let status = root.at("status")?;
+        let tag = |field: Field<'_>| field.at("tag")?.needed_text();
+        Ok(Self {
+            repository: status.at("dockerImageRepository")?.text()?,
+            follows: root.down(&["spec", "dockerImageRepository"])?.text()?,
+            tags: status.at("tags")?.items()?.into_iter().map(tag).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl ImageStreamTag {
+    /// The tag that an object of the API is.
+    ///
+    /// # Errors
+    /// The first field that is not what it should be.
+    pub fn read(object: &Value) -> Result<Self, WrongField> {
+        let image = Field::root(object).at("image")?;
+        let reference = image.at("dockerImageReference")?.needed_text()?;
+        Ok(Self { reference, digest: image.down(&["metadata", "name"])?.text()? })
+    }
+}
+
 impl Client {
     /// What tag `NAME:TAG` of a stream stands for.
     ///
@@ -69,11 +98,7 @@ impl Client {
 
     fn image_in_stream(&self, resource: &'static str, object: &Object) -> Result<ImageStreamTag, ClusterError> {
         let (url, value) = self.image_object(resource, object)?;
-        let wrong = |error: crate::WrongField| ClusterError::Answer { url: url.clone(), why: error.to_string() };
-        let image = Field::root(&value).at("image").map_err(wrong)?;
-        let reference = image.at("dockerImageReference").and_then(|field| field.needed_text()).map_err(wrong)?;
-        let digest = image.down(&["metadata", "name"]).and_then(|field| field.text()).map_err(wrong)?;
-        Ok(ImageStreamTag { reference, digest })
+        ImageStreamTag::read(&value).map_err(|error| ClusterError::Answer { url, why: error.to_string() })
     }
 
     /// A stream, if there is one.
@@ -85,17 +110,8 @@ impl Client {
             Err(ClusterError::NotFound { .. }) => return Ok(None),
             other => other?,
         };
-        let read = || {
-            let root = Field::root(&value);
-            let status = root.at("status")?;
-            let tag = |field: Field<'_>| field.at("tag")?.needed_text();
-            Ok(ImageStream {
-                repository: status.at("dockerImageRepository")?.text()?,
-                follows: root.down(&["spec", "dockerImageRepository"])?.text()?,
-                tags: status.at("tags")?.items()?.into_iter().map(tag).collect::<Result<_, _>>()?,
-            })
-        };
-        read().map(Some).map_err(|error: crate::WrongField| ClusterError::Answer { url, why: error.to_string() })
+        let stream = ImageStream::read(&value);
+        stream.map(Some).map_err(|error| ClusterError::Answer { url, why: error.to_string() })
     }
 
     /// Makes a stream. One that is there already is as good.

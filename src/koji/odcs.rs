@@ -9,6 +9,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Client, HttpError, Method, Request, Secret, Url, with_causes};
 use serde_json::{Map, Value, json};
 
+use crate::wire::one_line;
+
 /// The most that is read of an answer, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 /// How often is asked at first, and for how long that is.
@@ -283,8 +285,9 @@ fn body(wanted: &Wanted) -> Value {
     Value::Object(body)
 }
 
-/// A compose out of an answer.
-fn read(answer: &Value) -> Option<Compose> {
+/// A compose out of an answer of the service; none where it is none.
+#[must_use]
+pub fn read(answer: &Value) -> Option<Compose> {
     let words = |value: &Value| match value {
         Value::String(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
         Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
@@ -292,8 +295,8 @@ fn read(answer: &Value) -> Option<Compose> {
     };
     Some(Compose {
         id: answer["id"].as_u64()?,
-        state: answer["state_name"].as_str()?.to_owned(),
-        reason: answer["state_reason"].as_str().map(str::to_owned),
+        state: one_line(answer["state_name"].as_str()?),
+        reason: answer["state_reason"].as_str().map(one_line),
         source_type: answer["source_type"].as_u64().unwrap_or_default(),
         keys: words(&answer["sigkeys"]).unwrap_or_default(),
         repository_file: answer["result_repofile"].as_str().unwrap_or_default().to_owned(),
@@ -448,5 +451,23 @@ mod tests {
         {
             assert_eq!(seconds(nonsense), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_given_up() {
+        let options = ClientOptions { retry: Retry::never(), ..ClientOptions::default() };
+        let url = crate::client::tests::endless();
+        let http = Client::new(&options).unwrap();
+        let service = ComposeService::new(&url, http, Login::Connection, Duration::ZERO).unwrap();
+        let error = service.status(1).unwrap_err().to_string();
+        assert!(error.contains("the answer is larger than the 1048576 bytes allowed"), "{error}");
+    }
+
+    #[test]
+    fn what_a_service_says_is_one_short_line() {
+        let answer =
+            json!({ "id": 1, "state_name": "failed", "state_reason": format!("a\u{1b}[31m\nb{}", "x".repeat(5000)) });
+        let reason = read(&answer).unwrap().reason.unwrap();
+        assert!(reason.starts_with("a [31m b") && reason.chars().count() == 300, "{reason:?}");
     }
 }

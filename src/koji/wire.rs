@@ -166,7 +166,7 @@ impl Fault {
 }
 
 /// A text on one line; of a Python traceback what it ends with.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_traceback = text.contains("Traceback (most recent call last)");
     let text = if is_traceback {

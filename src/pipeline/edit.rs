@@ -8,6 +8,15 @@ use dockerfile::edit::{self, EditError};
 use dockerfile::{Dockerfile, Escape, Instruction, ParseError, Span};
 use serde::Serialize;
 
+/// Where the directory of an [`Edit::Directory`] is beside its own context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryPlace {
+    /// In RUN, at this absolute path, which RUN cannot change.
+    Steps(PathBuf),
+    /// In the build context, as the folder of this name.
+    Context(String),
+}
+
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
@@ -40,14 +49,14 @@ pub enum Edit {
         /// Its line, as it stands there.
         line: String,
     },
-    /// A directory of this machine that COPY and ADD may name as a context, and that RUN sees.
+    /// A directory of this machine that COPY and ADD may name as a context, and where else it is.
     Directory {
         /// The name of the context.
         context: String,
         /// Its path on this machine.
         source: PathBuf,
-        /// Where RUN sees it, without being able to change it.
-        target: PathBuf,
+        /// Where else it is.
+        place: DirectoryPlace,
     },
     /// Build arguments that have values from here on, unless they have some already.
     Values(Vec<(String, String)>),

@@ -63,6 +63,14 @@ pub fn check_line(line: &[u8]) -> Result<&'static str, String> {
     checked.map(|()| name).map_err(|error| error.to_string())
 }
 
+/// What a header of a program says of it.
+///
+/// # Errors
+/// Why it is no header, in words.
+pub fn check_header(bytes: &[u8]) -> Result<Header, String> {
+    directory::parse(bytes)
+}
+
 /// How programs are started. Set once by whoever knows, before the first of them runs.
 #[derive(Debug)]
 pub struct Launch {

@@ -24,7 +24,7 @@ pub mod yaml;
 
 pub use absent::{Absent, Without};
 pub use bill::{Bill, SbomDemand};
-pub use edit::{Added, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
+pub use edit::{Added, DirectoryPlace, Edit, Injected, Made as EditMade, Reasoned, RewriteError, rewrite};
 pub use error::{Class, PluginError};
 pub use fact::{
     Artifacts, Composes, Fact, FactTaken, Facts, Group, Index, KojiFile, Member, Parent, ParentBuilds, Release,

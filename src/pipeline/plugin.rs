@@ -189,7 +189,13 @@ impl Registry {
             }
             let text = format!("there is no plugin {}", request.name);
             if request.required {
-                let help = "see `stratum plugins`, or say `required: false` beside its name";
+                let help = match &site.plugins.directory {
+                    Some(_) => {
+                        "see `stratum plugins`, or say `required: false` beside its name; a program in \
+                         plugins.directory is a plugin if it is an executable file"
+                    }
+                    None => "see `stratum plugins`, or say `required: false` beside its name",
+                };
                 return Err(PluginError::new(Class::Configuration, text).help(help));
             }
             said.notes.push(format!("{text}; it is not required"));

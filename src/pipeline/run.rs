@@ -18,8 +18,8 @@ use crate::plugin::Selected;
 use crate::record::{EditRecord, FindingRecord, PluginRun, Recorder};
 use crate::site::Site;
 use crate::{
-    Added, Answer, Class, Edit, ExitView, Facts, Finding, Injected, Lineup, Phase, PluginError, PostBuildView,
-    PreBuildView, PublishView, Severity, SourceFact, SourceView,
+    Added, Answer, Class, DirectoryPlace, Edit, ExitView, Facts, Finding, Injected, Lineup, Phase, PluginError,
+    PostBuildView, PreBuildView, PublishView, Severity, SourceFact, SourceView,
 };
 
 /// The plugins of one build at work.
@@ -326,8 +326,12 @@ impl std::fmt::Debug for Outwards<'_> {
     }
 }
 
-/// Lets `request` use a directory of this machine, as a context and in steps.
-fn add_directory(request: &mut Request, context: String, source: PathBuf, target: PathBuf) -> Result<(), PluginError> {
+/// Lets `request` use a directory of this machine, as the context of this name and at its place.
+fn add_directory(
+    request: &mut Request,
+    (context, source): (String, PathBuf),
+    place: DirectoryPlace,
+) -> Result<(), PluginError> {
     let failed = |error: std::io::Error| {
         PluginError::new(Class::Environment, format!("{}: cannot be opened: {error}", source.display()))
     };
@@ -335,9 +339,14 @@ fn add_directory(request: &mut Request, context: String, source: PathBuf, target
     if let Some(threads) = request.step_inputs.threads.get() {
         tree.read_through(threads);
     }
-    request.contexts.insert(context, build::NamedContext::Tree(Arc::new(tree)));
-    let access = build::VolumeAccess::ReadOnly;
-    request.step_inputs.volumes.push(build::Volume { source, target, access });
+    request.contexts.insert(context.clone(), build::NamedContext::Tree(Arc::new(tree)));
+    match place {
+        DirectoryPlace::Steps(target) => {
+            let access = build::VolumeAccess::ReadOnly;
+            request.step_inputs.volumes.push(build::Volume { source, target, access });
+        }
+        DirectoryPlace::Context(folder) => drop(request.folders.insert(folder, context)),
+    }
     Ok(())
 }
 
@@ -368,7 +377,7 @@ fn made(request: &mut Request, edit: Edit) -> Result<Option<PathBuf>, PluginErro
         | Edit::Label { .. }
         | Edit::Environment { .. }
         | Edit::Instruction { .. } => {}
-        Edit::Directory { context, source, target } => add_directory(request, context, source, target)?,
+        Edit::Directory { context, source, place } => add_directory(request, (context, source), place)?,
         Edit::Values(pairs) => {
             for (name, value) in pairs {
                 request.build_args.entry(name).or_insert(value);

@@ -33,6 +33,9 @@ const OPEN_FILES: u64 = 1024;
 /// Bytes of the largest file it may write.
 const FILE_SIZE: u64 = 1 << 30;
 
+/// Processes and threads of the user, its own among them: in the builder's namespace, before Linux 5.14 on the machine.
+const PROCESSES: u64 = 4096;
+
 /// What is to be started.
 #[derive(Debug, Clone, Copy)]
 pub struct ToolStart<'a> {
@@ -419,19 +422,21 @@ fn plan_command(start: &ToolStart<'_>, confinement: Confinement, streams: [i32; 
     let environment =
         start.environment.iter().map(|(name, value)| c_string(OsStr::from_bytes(format!("{name}={value}").as_bytes())));
     let environment: Vec<CString> = environment.collect::<Result<_, _>>()?;
+    let limit = |resource: Resource, most: u64| {
+        let most = resource.ceiling().min(most);
+        ProcessOp::Limit { resource: resource.number(), soft: most, hard: most }
+    };
     let mut plan = vec![Planned::new(Op::DieWithParent, "tie the program to its first process")];
     if confinement == Confinement::Namespace {
         // The builder's terminal is not to be typed into; without a namespace the first process has left it.
         plan.push(Planned::new(ProcessOp::NewSession, "start a session"));
+        // Elsewhere everything that the user runs on the machine would count.
+        plan.push(Planned::new(limit(Resource::Processes, PROCESSES), "limit processes"));
     }
     for (from, to) in streams.into_iter().zip(0..) {
         let from = Handle::Fd(from);
         plan.push(Planned::new(FileOp::Redirect { from, to }, "set up the streams"));
     }
-    let limit = |resource: Resource, most: u64| {
-        let most = resource.ceiling().min(most);
-        ProcessOp::Limit { resource: resource.number(), soft: most, hard: most }
-    };
     let optional = |op: ProcessOp, what: &str| Planned::optional(vec![op.into()], what);
     let directory = c_string(start.directory.as_os_str())?;
     let execute = ProcessOp::Execute {

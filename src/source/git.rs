@@ -14,6 +14,7 @@ mod checkout;
 mod error;
 mod fetch;
 mod mask;
+mod measure;
 mod reference;
 mod run;
 mod url;

@@ -163,3 +163,25 @@ fn prefetched_sources_are_a_context_and_their_variables_arguments() {
     let Some(outcome) = story.build("prebuild_plugins: [{name: download_remote_source}]\n") else { return };
     outcome.expect(3).says("remote sources are fetched by another service").says("remote_sources.directory");
 }
+
+#[test]
+fn a_dockerfile_that_copies_its_remote_sources_builds_as_it_is() {
+    let dockerfile = "FROM scratch\nCOPY $REMOTE_SOURCE $REMOTE_SOURCE_DIR\nWORKDIR $REMOTE_SOURCE_DIR/app\n\
+        COPY ${REMOTE_SOURCE}/app/main.go /src/\nLABEL env=$CACHITO_ENV_FILE\n";
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let yaml = format!("remote_source: {{repo: https://git.example/r.git, ref: {commit}}}\n");
+    let story = Story::new(dockerfile).file("container.yaml", yaml);
+    story.scratch.write("sources/app/main.go", "package main\n");
+    story.scratch.write("sources/cachito.env", "#!/bin/bash\nexport GOCACHE=/remote-source/deps/gomod\n");
+    let site = format!("remote_sources: {{directory: '{}'}}\n", story.scratch.at("sources"));
+    let Some(outcome) = story.build(&site) else { return };
+    outcome.expect(0);
+    let image = Image::in_layout(story.scratch.at("image"), None);
+    let below = ["", "/app", "/app/main.go", "/cachito.env"].map(|path| format!("remote-source{path}"));
+    let names = image.top_layer().names();
+    assert_eq!(names, [&below[..], &["src".to_owned(), "src/main.go".to_owned()]].concat());
+    assert_eq!(image.config["config"]["Labels"]["env"], "/remote-source/cachito.env");
+    story.scratch.write("app/unpacked_remote_sources/x", "x");
+    let outcome = story.build_from(&site, &story.scratch.at("app"));
+    outcome.expect(3).says("unpacked_remote_sources: the repository has this already");
+}

@@ -176,7 +176,10 @@ fn one_that_may_fail_leaves_a_warning_and_changes_nothing() {
     assert_eq!(builder.image().config["config"]["Labels"].get("a"), None);
     let record: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
     let warning = record["warnings"][0].as_str().unwrap();
-    assert!(warning.starts_with("plugin weak failed, which it may: it ended with status 7"), "{warning}");
+    assert!(
+        warning.starts_with("plugin weak failed, which it may: in phase pre-build, it ended with status 7"),
+        "{warning}"
+    );
 }
 
 #[test]
@@ -218,7 +221,7 @@ fn sigterm_ends_a_program_at_once_and_the_exit_phase_is_run() {
     let mut running = builder.scratch.stratum(&arguments).start();
     running.until("started");
     running.signal("TERM");
-    running.wait().expect(8).says("plugin slow: it was killed because the build is to stop");
+    running.wait().expect(8).says("plugin slow: in phase pre-build, it was killed because the build is to stop");
     let mut line = String::new();
     BufReader::new(listener.accept().unwrap().0).read_line(&mut line).unwrap();
     assert_eq!(line, "cancelled\n");

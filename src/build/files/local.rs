@@ -66,7 +66,12 @@ impl Writer<'_, '_, '_, '_, '_> {
             return Ok(None);
         }
         if self.asked.parents {
-            item.names = Names::Whole { pivot: pivot(source) };
+            let pivot = pivot(source);
+            if pivot.iter().any(|part| part == "**") {
+                let what = format!("{source}: what stands before the pivot `/./` of --parents cannot hold `**`");
+                return Err(InstructionError::Invalid { what });
+            }
+            item.names = Names::Whole { pivot };
             item.entries.splice(..0, parents(tree, path)?);
         }
         Ok(Some(Match::Copied(item)))
@@ -148,7 +153,7 @@ pub(super) fn below(source: &str, pattern: &str) -> String {
 }
 
 /// A source without `.`, `..` and slashes at its ends.
-fn clean(source: &str) -> String {
+pub(super) fn clean(source: &str) -> String {
     let mut parts = Vec::new();
     for part in source.split('/') {
         match part {

@@ -158,6 +158,7 @@ pub(super) fn read(
         context: inputs::tree(tree),
         context_mtime: mtime(epoch, is_commit),
         contexts: context::named(bring, &arguments.build_context)?,
+        folders: BTreeMap::new(),
         build_args,
         target: arguments.target.clone(),
         platform: settings.platform.clone(),

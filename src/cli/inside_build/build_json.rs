@@ -15,6 +15,9 @@ use crate::failure::{Failure, Status};
 pub(super) const LISTS: [&str; 5] =
     ["prebuild_plugins", "buildstep_plugins", "prepublish_plugins", "postbuild_plugins", "exit_plugins"];
 
+/// Bytes of the largest build.json.
+const MAX_BYTES: usize = 4 << 20;
+
 /// What is to be built.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Order {
@@ -68,6 +71,9 @@ impl Source {
 /// Reads a build.json called `name`.
 pub(super) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Failure> {
     let usage = |why: String| Failure::new(Status::Usage, format!("{name}: {why}"));
+    if text.len() > MAX_BYTES {
+        return Err(usage(format!("it has {} bytes; at most {MAX_BYTES} are read", text.len())));
+    }
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(usage("a build.json is an object".to_owned())),
@@ -253,5 +259,7 @@ mod tests {
             json!({"source": {"uri": "git://a.example/x", "provider_params": {"git_commit": "--upload-pack=x"}}});
         assert!(order(hostile).unwrap_err().text.contains("it starts with a `-`"));
         assert_eq!(parse("B", "{").unwrap_err().text, "B: it is not JSON: line 1, column 1");
+        let large = parse("B", &" ".repeat(MAX_BYTES + 1)).unwrap_err().text;
+        assert_eq!(large, "B: it has 4194305 bytes; at most 4194304 are read");
     }
 }

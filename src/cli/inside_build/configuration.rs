@@ -20,6 +20,8 @@ use crate::site::{self, Configuration};
 /// The file in a directory with a configuration.
 pub(super) const FILE: &str = "config.yaml";
 const VARIABLE: &str = "REACTOR_CONFIG";
+/// Bytes of the largest configuration that anything is added to; a larger one is refused as it is.
+const MAX_MERGED: usize = 1 << 20;
 
 /// A configuration as it was found.
 struct Text {
@@ -100,6 +102,9 @@ fn file_at(path: &Path) -> Result<Text, Failure> {
 
 /// The configuration with those of `keys` that it does not have.
 fn completed(text: Text, keys: &Map<String, Value>) -> Result<Configuration, Failure> {
+    if keys.is_empty() || text.bytes.len() > MAX_MERGED {
+        return site::parse(&text.name, text.bytes);
+    }
     let written = String::from_utf8_lossy(&text.bytes).into_owned();
     let (said, new): (Vec<_>, Vec<_>) = keys.iter().partition(|(key, _)| is_said_in(&written, key));
     let not_used = |key: &str, why: &str| format!("arguments of plugins that stand for {key} are not used: {why}");

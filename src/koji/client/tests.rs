@@ -39,6 +39,23 @@ pub(crate) fn hub(answers: Vec<String>) -> (String, Receiver<(String, String)>) 
     (url, asked)
 }
 
+/// A server whose every answer begins well and does not end.
+pub(crate) fn endless() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/kojihub", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut asked = [0; 4096];
+            drop(stream.read(&mut asked));
+            let mut piece = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+            while stream.write_all(&piece).is_ok() {
+                piece = vec![b' '; 64 << 10];
+            }
+        }
+    });
+    url
+}
+
 pub(crate) fn http_answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
@@ -169,4 +186,10 @@ fn a_call_that_needs_a_login_says_why_there_is_none() {
         HubClient::new("http://127.0.0.1:1/", http, Login::Missing("there is no password".to_owned())).unwrap();
     let error = client.reserve("cg", &Nvr::parse("a-1-2").unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "CGInitBuild needs a login at the hub: there is no password");
+}
+
+#[test]
+fn an_answer_without_an_end_is_given_up() {
+    let error = client(&endless()).api_version().unwrap_err().to_string();
+    assert!(error.contains("the answer is larger than the 16777216 bytes allowed"), "{error}");
 }

@@ -48,11 +48,11 @@ pub(super) fn post_build(view: &PostBuildView<'_>, wanted: &Wanted) -> Option<Re
 }
 
 /// The line that goes to the program.
-pub(super) fn line(phase: &'static str, wanted: Wanted, reply: Option<Result<Value, PluginError>>) -> Reply {
+pub(super) fn line(wanted: Wanted, reply: Option<Result<Value, PluginError>>) -> Reply {
     let name = wanted.name();
     match reply {
         Some(Ok(value)) => Ok(json!({ "get": name, "value": value })),
         Some(Err(error)) => Ok(json!({ "get": name, "error": error.text })),
-        None => Err(ExternalError::WrongPhase { phase, message: Message::Get(wanted).name() }),
+        None => Err(ExternalError::WrongPhase { message: Message::Get(wanted).name() }),
     }
 }

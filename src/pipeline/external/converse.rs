@@ -18,6 +18,8 @@ use crate::{Fact, Finding, PhaseName, PluginError, Reasoned};
 const MAX_LINE: usize = 8 << 20;
 /// The most messages.
 const MAX_MESSAGES: usize = 10_000;
+/// Bytes of the lines that state facts: later plugins are told of them, and in memory each is many times as large.
+const MAX_FACTS: usize = 2 << 20;
 /// Bytes of everything on standard output.
 const MAX_OUTPUT: usize = 64 << 20;
 /// Bytes of everything on standard error.
@@ -63,16 +65,17 @@ pub(super) fn converse(
 ) -> Result<Answers, PluginError> {
     let launch = external.launch()?;
     let folder = launch.fresh();
-    let result = launch.threads.install(|| make_folder(&folder)).map_err(|error| error.said(&[])).and_then(|()| {
-        let mut talk = Talk::new(external, launch, phase);
-        talk.tell(first);
-        let heard = talk.hear_out(&folder, replies);
-        match (heard, talk.failure) {
-            (Ok(()), None) => Ok(talk.answers),
-            (Ok(()), Some(failure)) => Err(failure),
-            (Err(error), _) => Err(error.said(talk.stderr.last.make_contiguous())),
-        }
-    });
+    let result =
+        launch.threads.install(|| make_folder(&folder)).map_err(|error| error.said(phase, &[])).and_then(|()| {
+            let mut talk = Talk::new(external, launch, phase);
+            talk.tell(first);
+            let heard = talk.hear_out(&folder, replies);
+            match (heard, talk.failure) {
+                (Ok(()), None) => Ok(talk.answers),
+                (Ok(()), Some(failure)) => Err(failure),
+                (Err(error), _) => Err(error.said(phase, talk.stderr.last.make_contiguous())),
+            }
+        });
     // What cannot be removed goes with the scratch that it is in.
     launch.threads.install(|| drop(store::remove_tree(&folder)));
     result
@@ -96,6 +99,8 @@ struct Talk<'a> {
     has_finished: bool,
     messages: usize,
     output: usize,
+    /// Bytes of the facts it stated.
+    stated: usize,
     /// What it has not read yet.
     outgoing: Vec<u8>,
     /// What it wrote and nobody looked at yet.
@@ -117,6 +122,7 @@ impl<'a> Talk<'a> {
             has_finished: false,
             messages: 0,
             output: 0,
+            stated: 0,
             outgoing: Vec::new(),
             incoming: Vec::new(),
             searched: 0,
@@ -279,7 +285,7 @@ impl<'a> Talk<'a> {
         match message {
             Message::Log(log) => self.log(log.level, &log.text),
             Message::Edit(edit) => self.answers.edits.push(edits::edit(edit)?),
-            Message::Fact(fact) => self.answers.facts.push(edits::fact(fact)?),
+            Message::Fact(fact) => self.state(edits::fact(fact)?, line.len())?,
             Message::Finding(finding) => self.answers.findings.push(edits::finding(&finding)?),
             Message::Error(error) => {
                 self.failure = Some(edits::failure(&error));
@@ -287,11 +293,24 @@ impl<'a> Talk<'a> {
             }
             Message::Get(wanted) => {
                 let reply = replies(&wanted);
-                let line = answer::line(self.phase.as_str(), wanted, reply)?;
+                let line = answer::line(wanted, reply)?;
                 self.send(&line);
             }
             Message::Done => self.has_finished = true,
         }
+        Ok(())
+    }
+
+    /// Keeps a fact that `length` bytes stated.
+    fn state(&mut self, fact: Fact, length: usize) -> Result<(), ExternalError> {
+        self.stated += length;
+        if self.stated > MAX_FACTS {
+            return Err(ExternalError::TooMuch { limit: MAX_FACTS, what: "bytes of facts" });
+        }
+        if self.answers.facts.iter().any(|known| known.name() == fact.name()) {
+            return Err(ExternalError::Wrong(format!("it states the fact {} twice", fact.name())));
+        }
+        self.answers.facts.push(fact);
         Ok(())
     }
 
@@ -308,7 +327,7 @@ impl<'a> Talk<'a> {
         if is_allowed {
             return Ok(());
         }
-        Err(ExternalError::WrongPhase { phase: self.phase.as_str(), message: message.name() })
+        Err(ExternalError::WrongPhase { message: message.name() })
     }
 
     fn log(&mut self, level: Level, given: &str) {

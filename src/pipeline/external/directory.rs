@@ -100,6 +100,10 @@ fn refused(path: &Path, why: &str) -> PluginError {
 
 fn header(path: &Path) -> Result<Header, PluginError> {
     let help = "a plugin says its phase in a file NAME.json beside it; see docs/plugins.md";
+    // Opening a pipe would wait for somebody to write.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(refused(path, "is no file").help(help));
+    }
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_HEADER + 1).read_to_end(&mut bytes));
     read.map_err(|error| refused(path, &format!("cannot be read: {error}")).help(help))?;
@@ -120,7 +124,7 @@ struct Written {
 }
 
 /// The header that these bytes are.
-fn parse(bytes: &[u8]) -> Result<Header, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Header, String> {
     let written: Written = serde_json::from_slice(bytes)
         .map_err(|error| format!("no header of a plugin: {}", text::line(&error.to_string(), 300)))?;
     if written.protocol != PROTOCOL {
@@ -166,6 +170,15 @@ mod tests {
         assert!(found[0].header.as_ref().unwrap_err().text.contains("a.json: cannot be read: No such file"));
         put(folder.path(), "a.sh", 0o755, "");
         assert!(read(folder.path()).unwrap_err().text.starts_with("two programs are the plugin a: "));
+    }
+
+    #[test]
+    fn only_a_file_is_a_header() {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), "a", 0o755, "");
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("a.json"), 0o644.into()).unwrap();
+        let error = read(folder.path()).unwrap()[0].header.clone().unwrap_err();
+        assert!(error.text.ends_with("/a.json: is no file"), "{error}");
     }
 
     #[test]

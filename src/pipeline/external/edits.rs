@@ -100,6 +100,10 @@ fn repository(repository: &RepositoryMessage) -> Result<Edit, ExternalError> {
         ));
     }
     let content = content(name, &repository.content)?;
+    // What a step or the gateway would refuse later, when nobody knows any more whose it is.
+    if let Err(error) = rpm::repofile::RepoFile::parse(name, &content) {
+        return wrong(error.to_string());
+    }
     Ok(Edit::Inject(Injected::Repository { name: name.clone(), content }))
 }
 
@@ -134,6 +138,9 @@ fn path(given: &str) -> Result<PathBuf, ExternalError> {
     }
     if path.file_name().is_none() || given.ends_with('/') {
         return why("it names no file");
+    }
+    if given.split('/').any(|part| part.starts_with(".wh.")) {
+        return why("names that begin with .wh. cannot be in a layer");
     }
     if RESERVED.iter().any(|reserved| path.starts_with(reserved)) {
         return why("nothing in /dev, /proc and /sys gets into an image");
@@ -201,14 +208,32 @@ pub(super) fn failure(message: &ErrorMessage) -> PluginError {
 
 /// Finds out whether the edits can be made, so that one that cannot is its plugin's failure.
 pub(super) fn check(view: &PreBuildView<'_>, edits: &[Reasoned]) -> Result<(), PluginError> {
+    let failed = |text: String| Err(ExternalError::Wrong(text).said(crate::PhaseName::PreBuild, &[]));
+    if let Some(text) = clash(edits) {
+        return failed(text);
+    }
     match rewrite(&view.request.dockerfile, view.plan.target(), edits) {
         // A Dockerfile that nothing can be added to is its author's affair, which the runner says.
         Ok(_) | Err(RewriteError::Swallowed) => Ok(()),
         Err(error @ (RewriteError::Edit(_) | RewriteError::Parse(_))) => {
-            let text = format!("its edits of the Dockerfile cannot be made: {error}");
-            Err(ExternalError::Wrong(text).said(&[]))
+            failed(format!("its edits of the Dockerfile cannot be made: {error}"))
         }
     }
+}
+
+/// Two files that cannot both be there, in words.
+fn clash(edits: &[Reasoned]) -> Option<String> {
+    let paths = edits.iter().filter_map(|one| if let Edit::Add(added) = &one.edit { Some(&added.path) } else { None });
+    let mut paths: Vec<&PathBuf> = paths.collect();
+    // By parts: whatever is below a path comes right behind it.
+    paths.sort();
+    let both = paths.iter().zip(paths.iter().skip(1)).find(|(above, below)| below.starts_with(above))?;
+    let (above, below) = (both.0.display(), both.1.display());
+    Some(if both.0 == both.1 {
+        format!("its edits write the file {above} twice")
+    } else {
+        format!("its edits write the file {above} and the file {below} below it")
+    })
 }
 
 #[cfg(test)]
@@ -243,9 +268,12 @@ mod tests {
             made(json!({"arguments": ["A", "_b1"]})),
             Ok(Edit::Arguments(vec!["A".to_owned(), "_b1".to_owned()]))
         );
-        let (name, content) = ("a b-1.repo".to_owned(), b"[a]\n".to_vec());
+        let (name, content) = ("a b-1.repo".to_owned(), b"[a]\nbaseurl=http://h/\n".to_vec());
         let repository = Edit::Inject(Injected::Repository { name, content });
-        assert_eq!(made(json!({"repository": {"name": "a b-1.repo", "content": "W2FdCg=="}})), Ok(repository));
+        assert_eq!(
+            made(json!({"repository": {"name": "a b-1.repo", "content": "W2FdCmJhc2V1cmw9aHR0cDovL2gvCg=="}})),
+            Ok(repository)
+        );
         let added = Added { path: "/etc/a/..b".into(), content: vec![0], mode: 0o640 };
         assert_eq!(
             made(json!({"file": {"path": "/etc/a/..b", "content": "AA==", "mode": "0640"}})),
@@ -265,6 +293,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
+        let half = json!({"repository": {"name": "x.repo", "content": "W2FdCmJhc2V1cmw9AAo="}});
+        refused(half, "x.repo:2: repository file is not plain text");
+        for path in ["/.wh.etc", "/etc/.wh..wh..opq"] {
+            refused(json!({"file": {"path": path, "content": ""}}), "names that begin with .wh. cannot be in a layer");
+        }
         for mode in ["4755", "1777", "+644", "rw", "", "0o644"] {
             refused(json!({"file": {"path": "/x", "content": "", "mode": mode}}), "it is octal and at most 0777");
         }
@@ -284,6 +317,22 @@ mod tests {
         refused(json!({}), "an edit has one of");
         refused(json!({"arguments": ["A"], "labels": {"a": "b"}}), "an edit has one of");
         refused(json!({"mount": "/x"}), "unknown field `mount`");
+    }
+
+    #[test]
+    fn files_that_cannot_both_be_there_are_named() {
+        let clash = |paths: &[&str]| {
+            let add = |path: &&str| Edit::Add(Added { path: path.into(), content: Vec::new(), mode: 0o644 });
+            super::clash(
+                &paths.iter().map(|path| Reasoned { edit: add(path), reason: String::new() }).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(clash(&["/a", "/a-b", "/ab"]), None);
+        assert_eq!(clash(&["/b", "/a", "/b"]).unwrap(), "its edits write the file /b twice");
+        assert_eq!(
+            clash(&["/a/b/c", "/a-b", "/a"]).unwrap(),
+            "its edits write the file /a and the file /a/b/c below it"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandbox::{ToolError, ToolExit};
 
-use crate::{Class, PluginError};
+use crate::{Class, PhaseName, PluginError};
 
 /// What a program did wrong, or what was done to it.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,8 @@ pub(super) enum ExternalError {
     NotText(String),
     #[error("it wrote a line that is no message: {why}: `{line}`")]
     NoMessage { line: String, why: String },
-    #[error("in phase {phase} there is no message {message}")]
-    WrongPhase { phase: &'static str, message: &'static str },
+    #[error("there is no message {message}")]
+    WrongPhase { message: &'static str },
     #[error("{0}")]
     Wrong(String),
 }
@@ -54,10 +54,11 @@ fn ended(exit: ToolExit) -> String {
 }
 
 impl ExternalError {
-    /// For whoever reads the log. `last` are the last lines on its standard error.
-    pub(super) fn said(&self, last: &[String]) -> PluginError {
+    /// For whoever reads the log: what went wrong in `phase`. `last` are the last lines on its standard error.
+    pub(super) fn said(&self, phase: PhaseName, last: &[String]) -> PluginError {
         let (class, help) = self.answered();
         let mut error = PluginError::of(class, self);
+        error.text = format!("in phase {}, {}", phase.as_str(), error.text);
         if !last.is_empty() {
             error.text =
                 format!("{}\n  its last lines on standard error were:\n  | {}", error.text, last.join("\n  | "));

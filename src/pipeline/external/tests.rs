@@ -171,6 +171,18 @@ fn floods_have_an_end() {
 }
 
 #[test]
+fn facts_are_few_and_each_is_stated_once() {
+    let fact = r#"{"fact":{"name":"x-a","value":1}}"#;
+    check_refused(
+        &format!("echo '{fact}'; echo '{fact}'; {DONE}"),
+        Class::Configuration,
+        "it states the fact x-a twice",
+    );
+    let large = r#"{ printf '{"fact":{"name":"x-a","value":['; yes 0, | head -c 6000000 | tr -d '\n'; echo '0]}}'; }"#;
+    check_refused_within(LONG, large, Class::Configuration, "it wrote more than 2097152 bytes of facts");
+}
+
+#[test]
 fn what_it_leaves_running_keeps_nobody_waiting() {
     let began = Instant::now();
     heard(PhaseName::PreBuild, &format!("sleep 1000 & setsid sleep 1000 & {DONE}"));
@@ -182,13 +194,13 @@ fn what_it_leaves_running_keeps_nobody_waiting() {
 fn a_phase_has_its_own_messages() {
     let said = |phase, line: &str| Place::new().talk(phase, &format!("echo '{line}'"), LONG).unwrap_err().text;
     let edit = r#"{"edit":{"arguments":["A"],"reason":"r"}}"#;
-    assert_eq!(said(PhaseName::PostBuild, edit), "in phase post-build there is no message edit");
+    assert_eq!(said(PhaseName::PostBuild, edit), "in phase post-build, there is no message edit");
     let finding = r#"{"finding":{"severity":"error","code":"a","subject":"s","message":"m"}}"#;
-    assert_eq!(said(PhaseName::Exit, finding), "in phase exit there is no message finding");
+    assert_eq!(said(PhaseName::Exit, finding), "in phase exit, there is no message finding");
     let packages = r#"{"get":"packages"}"#;
-    assert_eq!(said(PhaseName::PreBuild, packages), "in phase pre-build there is no message get packages");
+    assert_eq!(said(PhaseName::PreBuild, packages), "in phase pre-build, there is no message get packages");
     let fact = r#"{"fact":{"name":"x-a","value":1}}"#;
-    assert_eq!(said(PhaseName::Publish, fact), "in phase publish there is no message fact");
+    assert_eq!(said(PhaseName::Publish, fact), "in phase publish, there is no message fact");
 }
 
 #[test]
@@ -203,7 +215,8 @@ fn a_build_that_is_to_stop_stops_it_but_for_the_last_phase() {
     let place = Place::new();
     place.cancel.set().unwrap();
     let error = place.talk(PhaseName::PostBuild, "sleep 1000", LONG).unwrap_err();
-    assert_eq!((error.class, error.text.as_str()), (Class::Cancelled, "it was killed because the build is to stop"));
+    let text = "in phase post-build, it was killed because the build is to stop";
+    assert_eq!((error.class, error.text.as_str()), (Class::Cancelled, text));
     place.talk(PhaseName::Exit, DONE, LONG).unwrap();
     let late = place.external("", LONG).time(PhaseName::Exit, &place.cancel);
     assert_eq!(late, CANCELLED_TIMEOUT);

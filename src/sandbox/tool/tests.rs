@@ -105,6 +105,17 @@ fn what_it_started_ends_with_it() {
 }
 
 #[test]
+fn in_a_namespace_its_processes_are_counted() {
+    let place = Place::new("grep -E '^Max (processes|open files)' /proc/self/limits | tr -s ' ' | cut -d ' ' -f 1-4");
+    let Ok(tool) = place.start(Confinement::Namespace) else {
+        return eprintln!("skipped: no namespaces for this user");
+    };
+    let said = talk(tool, "").0;
+    let most = Resource::Processes.ceiling().min(PROCESSES);
+    assert!(said.contains(&format!("Max processes {most} ")), "{said}");
+}
+
+#[test]
 fn what_leaves_the_session_ends_with_the_namespace() {
     let marker = format!("{}.75", 4000 + std::process::id());
     let place = Place::new(&format!("setsid sleep {marker} & sleep 0.2; echo started"));

@@ -11,7 +11,7 @@ use tracing::info;
 use super::fetch::{fetch, is_other_format};
 use super::reference::Wanted;
 use super::run::Git;
-use super::{GitError, GitOptions, GitUrl};
+use super::{GitError, GitOptions, GitUrl, measure};
 use crate::{Entry, Kind, Tree};
 
 /// Files of one commit, on disk.
@@ -52,6 +52,7 @@ pub fn check_out(url: &GitUrl, into: &Path, options: &GitOptions<'_>) -> Result<
     if let Some(wanted) = url.commit().filter(|wanted| !commit.starts_with(*wanted)) {
         return Err(GitError::WrongCommit { repository: git.repository(), wanted: wanted.to_owned(), found: commit });
     }
+    measure::check(&git, &commit)?;
     git.expect("check out the commit", &["checkout", "--quiet", "--force", "--detach", &commit])?;
     if options.with_submodules {
         submodules(&mut git, &directory)?;

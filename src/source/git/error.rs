@@ -82,6 +82,20 @@ pub enum GitError {
         /// The commit.
         commit: String,
     },
+    /// The commit holds more than is checked out.
+    #[error(
+        "{repository}: commit {commit} has more than {limit} {what}, which is not checked out: build a smaller tree"
+    )]
+    TooMuch {
+        /// The repository.
+        repository: String,
+        /// The commit.
+        commit: String,
+        /// The most of it.
+        limit: String,
+        /// Of what.
+        what: &'static str,
+    },
     /// A submodule comes neither over http, https, ssh nor git.
     #[error("{repository}: a submodule is not on a network: {output}")]
     ForbiddenSubmodule {
@@ -140,6 +154,7 @@ impl GitError {
             Self::NoReference { .. }
             | Self::NoCommit { .. }
             | Self::NoSubdirectory { .. }
+            | Self::TooMuch { .. }
             | Self::ForbiddenSubmodule { .. } => Class::Source,
             Self::Cancelled { .. } => Class::Cancelled,
             Self::TimedOut { .. } => Class::TimedOut,

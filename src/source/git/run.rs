@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -193,6 +194,37 @@ impl<'a> Git<'a> {
         Ok(output)
     }
 
+    /// Runs git and hands over what it prints, piece by piece, until `take` has enough of it, which ends git.
+    ///
+    /// # Errors
+    /// As [`Git::expect`], where git was heard to its end.
+    pub(super) fn listen(
+        &self,
+        action: &'static str,
+        arguments: &[&str],
+        take: &mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send),
+    ) -> Result<(), GitError> {
+        self.check_time(action)?;
+        let program = |source| GitError::Program { repository: self.repository(), source };
+        let mut child = self.command(arguments).spawn().map_err(program)?;
+        let stderr = Pipe::drain(child.stderr.take()).map_err(program)?;
+        let stdout = child.stdout.take();
+        let (ended, heard) = thread::scope(|scope| {
+            // Git ends of itself when nobody listens any more.
+            let listener = scope.spawn(move || stdout.map_or(ControlFlow::Continue(()), |from| hand_over(from, take)));
+            let ended = self.wait(&mut child, action);
+            if ended.is_err() {
+                kill(&mut child);
+            }
+            (ended, listener.join())
+        });
+        if ended?.success() || matches!(heard, Ok(ControlFlow::Break(()))) {
+            return Ok(());
+        }
+        let output = shown_lines(&mask(&stderr.text(), &self.secrets));
+        Err(GitError::Local { repository: self.repository(), action, output })
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command
@@ -308,6 +340,15 @@ impl Pipe {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&end).into_owned()
     }
+}
+
+/// Reads to the end, or until `take` has enough.
+fn hand_over(mut from: impl Read, take: &mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send)) -> ControlFlow<()> {
+    let mut piece = [0; 16 << 10];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        take(piece.get(..length).unwrap_or_default())?;
+    }
+    ControlFlow::Continue(())
 }
 
 /// Reads to the end; dropping `done` tells that it came.

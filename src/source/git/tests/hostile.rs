@@ -113,3 +113,24 @@ fn cancelling_ends_git_and_what_it_started() {
     let patient = GitOptions { deadline: Some(Duration::from_millis(300)), ..options(&|| false) };
     assert_eq!(site.check_out_with(&url, &patient).unwrap_err().class(), Class::TimedOut);
 }
+
+#[test]
+fn trees_that_stand_for_more_files_than_a_disk_takes_are_not_checked_out() {
+    let Some(site) = Site::new() else { return };
+    site.commit("repo", "file", "x");
+    let blob = site.git("repo", &["rev-parse", "HEAD:file"]);
+    let mut inner = format!("100644 blob {blob}");
+    for _ in 0..8 {
+        let lines: String = (0..10).map(|number| format!("{inner}\t{number}\n")).collect();
+        fs::write(site.path("lines"), lines).unwrap();
+        let script = format!("git mktree < '{}'", site.path("lines").display());
+        let made = Command::new("sh").args(["-c", &script]).current_dir(site.path("repo")).output().unwrap();
+        inner = format!("040000 tree {}", String::from_utf8(made.stdout).unwrap().trim());
+    }
+    let tree = inner.rsplit(' ').next().unwrap();
+    let commit = site.git("repo", &["commit-tree", "-m", "bomb", tree]);
+    site.git("repo", &["reset", "--quiet", "--soft", &commit]);
+    let error = site.check_out(&site.url("repo")).unwrap_err();
+    assert!(matches!(&error, GitError::TooMuch { what: "files", .. }), "{error}");
+    assert_eq!(error.class(), Class::Source);
+}
