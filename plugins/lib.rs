@@ -13,7 +13,6 @@ mod add_yum_repo;
 mod add_yum_repo_by_url;
 mod all_rpm_packages;
 mod annotations;
-mod arguments;
 mod artifact;
 mod attach_record;
 mod bump_release;
@@ -79,6 +78,7 @@ pub fn registry() -> Registry {
             Registered {
                 key: "all_rpm_packages",
                 also: &[],
+                takes: &[],
                 text: "Lists the image's packages and verifies their signatures.",
                 acts: "where there are keys",
                 always: true,
@@ -87,6 +87,7 @@ pub fn registry() -> Registry {
             Registered {
                 key: "check_signatures",
                 also: &[],
+                takes: &[],
                 text: "Refuses an image with a package that is not proven to be signed by a trusted key.",
                 acts: "where there are keys, unless `policy.signatures` is off",
                 always: true,
@@ -97,6 +98,7 @@ pub fn registry() -> Registry {
             Registered {
                 key: "check_image_size",
                 also: &[],
+                takes: &[],
                 text: "Refuses an image whose layers are larger than the site allows.",
                 acts: "where the site has `image_size_limit`",
                 always: true,
@@ -107,7 +109,6 @@ pub fn registry() -> Registry {
         publish: publish(),
         exit: exit(),
         absent: obsolete::ABSENT,
-        arguments: arguments::ARGUMENTS,
     }
 }
 
@@ -115,6 +116,7 @@ fn test_of_the_image() -> Registered<pipeline::PostBuild> {
     Registered {
         key: "test_built_image",
         also: &[],
+        takes: &["command", "smoke", "timeout", "user", "network"],
         text: "Tries the image: runs a command or a script of the context in it, and refuses one that fails.",
         acts: "where the site lists it with `command` or `smoke`",
         always: false,
@@ -126,6 +128,7 @@ fn bill_of_materials() -> Registered<pipeline::PostBuild> {
     Registered {
         key: "generate_sbom",
         also: &[],
+        takes: &["format", "path", "attach"],
         text: "Makes a bill of materials of the image's rpm packages: CycloneDX or SPDX.",
         acts: "where that is asked for (--sbom, --sbom-output, --sbom-purl-output), or the site lists it with `path` or \
                `attach` or has a `record`",
@@ -140,6 +143,16 @@ fn exit() -> Vec<Registered<pipeline::Exit>> {
         Registered {
             key: "import_image",
             also: &[],
+            takes: &[
+                "imagestream",
+                "docker_image_repo",
+                "insecure",
+                "insecure_registry",
+                "url",
+                "verify_ssl",
+                "use_auth",
+                "build_json_dir",
+            ],
             text: "Lets the cluster import the tags that move into an image stream.",
             acts: "where the site lists it with `imagestream`",
             always: false,
@@ -148,6 +161,7 @@ fn exit() -> Vec<Registered<pipeline::Exit>> {
         Registered {
             key: "store_metadata",
             also: &["store_logs_to_file"],
+            takes: &["file_path"],
             text: "Writes the record of the build to a file.",
             acts: "where a record is asked for (--record, `record.path`)",
             always: true,
@@ -156,6 +170,7 @@ fn exit() -> Vec<Registered<pipeline::Exit>> {
         Registered {
             key: "attach_record",
             also: &[],
+            takes: &[],
             text: "Attaches the record to the pushed image, as an artifact that refers to it.",
             acts: "where that is asked for (--push-record, `record.push`)",
             always: true,
@@ -164,6 +179,7 @@ fn exit() -> Vec<Registered<pipeline::Exit>> {
         Registered {
             key: "store_sbom",
             also: &[],
+            takes: &[],
             text: "Writes the bill of materials to files, and attaches it to the pushed image.",
             acts: "where generate_sbom does",
             always: true,
@@ -172,6 +188,7 @@ fn exit() -> Vec<Registered<pipeline::Exit>> {
         Registered {
             key: "store_metadata_in_osv3",
             also: &[],
+            takes: &["url", "verify_ssl", "use_auth"],
             text: "Writes what became of the build to its object in the cluster, as annotations and labels.",
             acts: "where there is a Build object and the API of its cluster",
             always: false,
@@ -185,6 +202,7 @@ fn publish() -> Vec<Registered<pipeline::Publish>> {
         Registered {
             key: "tag_and_push",
             also: &[],
+            takes: &[],
             text: "Gives the image its names where it was written to, but for those that move with every build.",
             acts: "always",
             always: true,
@@ -193,6 +211,7 @@ fn publish() -> Vec<Registered<pipeline::Publish>> {
         Registered {
             key: "group_manifests",
             also: &[],
+            takes: &["images"],
             text: "Puts an index of the images of all platforms under the image's names, once all are there.",
             acts: "where the build is for several platforms, or `group_manifests` is true",
             always: true,
@@ -201,6 +220,7 @@ fn publish() -> Vec<Registered<pipeline::Publish>> {
         Registered {
             key: "verify_media",
             also: &[],
+            takes: &[],
             text: "Asks the registry which media types it has for the image's name, and compares.",
             acts: "where the site has `registry.expected_media_types`",
             always: false,
@@ -209,6 +229,7 @@ fn publish() -> Vec<Registered<pipeline::Publish>> {
         Registered {
             key: "push_floating_tags",
             also: &[],
+            takes: &[],
             text: "Moves the names that move with every build, last of all.",
             acts: "always",
             always: true,
@@ -224,20 +245,22 @@ fn is_demanded(setup: &pipeline::Setup<'_>) -> bool {
 }
 
 fn source() -> Vec<Registered<pipeline::Source>> {
-    let plugin = |key, text, acts, make| Registered { key, also: &[], text, acts, always: false, make };
+    let plugin = |key, text, acts, make| Registered { key, also: &[], takes: &[], text, acts, always: false, make };
     vec![
         plugin(
             "check_and_set_rebuild",
             "Says whether a new parent triggered the build.",
             "where a new parent did",
             check_and_set_rebuild::make as fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::Source>,
-        ),
+        )
+        .takes(&["label_key", "label_value"]),
         plugin(
             "stop_autorebuild_if_disabled",
             "Cancels a build that a new parent triggered, unless the source's .osbs-repo-config enables such builds.",
             "where a new parent triggered the build",
             stop_autorebuild_if_disabled::make,
-        ),
+        )
+        .takes(&["config_file"]),
         plugin(
             "distgit_fetch_artefacts",
             "Fetches the files named by the clone's `sources` from the lookaside cache, by checksum.",
@@ -255,7 +278,7 @@ fn source() -> Vec<Registered<pipeline::Source>> {
 
 /// What a repository's files say, before anything is looked at.
 fn settings() -> Vec<Registered<pipeline::PreBuild>> {
-    let plugin = |key, also, text, acts, make| Registered { key, also, text, acts, always: false, make };
+    let plugin = |key, also, text, acts, make| Registered { key, also, takes: &[], text, acts, always: false, make };
     vec![
         plugin(
             "check_user_settings",
@@ -263,14 +286,16 @@ fn settings() -> Vec<Registered<pipeline::PreBuild>> {
             "Checks the Dockerfile's labels, container.yaml and the other files of a dist-git repository.",
             "where there is a configuration",
             check_user_settings::make as fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::PreBuild>,
-        ),
+        )
+        .takes(&["required_labels"]),
         plugin(
             "check_and_set_platforms",
             &[],
             "Decides which platforms the image is built for.",
             "where there is a Koji target, or a user asks for platforms",
             check_and_set_platforms::make,
-        ),
+        )
+        .takes(&["koji_target"]),
         plugin(
             "download_remote_source",
             &["resolve_remote_source"],
@@ -300,7 +325,7 @@ fn plugin(
     acts: &'static str,
     make: fn(&pipeline::Setup<'_>) -> pipeline::Made<pipeline::PreBuild>,
 ) -> Registered<pipeline::PreBuild> {
-    Registered { key, also, text, acts, always: false, make }
+    Registered { key, also, takes: &[], text, acts, always: false, make }
 }
 
 fn on_parents() -> Vec<Registered<pipeline::PreBuild>> {
@@ -330,28 +355,32 @@ fn shown_to_steps() -> Vec<Registered<pipeline::PreBuild>> {
             "Shows RUN steps the repository of a Koji target; it gets into no layer.",
             "where the site lists it and there is a target; else inject_yum_repos does it",
             koji_repository::make,
-        ),
+        )
+        .takes(&["target", "root"]),
         plugin(
             "add_yum_repo_by_url",
             &[],
             "Shows RUN steps repository files by URL; they get into no layer.",
             "where it has `repourls`",
             add_yum_repo_by_url::make,
-        ),
+        )
+        .takes(&["repourls", "inject_proxy"]),
         plugin(
             "add_yum_repo",
             &[],
             "Shows RUN steps a repository given by name and base URL; it gets into no layer.",
             "where it has `repo_name` and `baseurl`",
             add_yum_repo::make,
-        ),
+        )
+        .takes(&["repo_name", "baseurl"]),
         plugin(
             "inject_yum_repos",
             &["inject_yum_repo"],
             "Shows RUN steps the site's and the build's repository files; they get into no layer.",
             "where the site has `yum_repos`, the build has repositories or a Koji target, or the plugin has `repourls`",
             inject_yum_repos::make,
-        ),
+        )
+        .takes(&["target", "repourls", "inject_proxy"]),
         plugin(
             "hide_files",
             &[],
@@ -370,28 +399,40 @@ fn put_into_the_image() -> Vec<Registered<pipeline::PreBuild>> {
             "Adds the site's labels, those known of every build, aliases and groups of equal labels.",
             "where the site has `image_labels`, `image_equal_labels` or `image_label_info_url_format`",
             add_labels_in_dockerfile::make,
-        ),
+        )
+        .takes(&[
+            "labels",
+            "auto_labels",
+            "aliases",
+            "dont_overwrite",
+            "dont_overwrite_if_in_dockerfile",
+            "info_url_format",
+            "equal_labels",
+        ]),
         plugin(
             "add_help",
             &[],
             "Puts the context's help.md into the image, as the manual page /help.1.",
             "where the site has `registry` and the context a help.md",
             add_help::make,
-        ),
+        )
+        .takes(&["help_file"]),
         plugin(
             "add_image_content_manifest",
             &["add_content_sets"],
             "Puts the names of the image's content sets into it, below /root/buildinfo/content_manifests.",
             "where the site has `registry` and the image a component, version and release",
             add_image_content_manifest::make,
-        ),
+        )
+        .takes(&["destdir"]),
         plugin(
             "add_dockerfile",
             &[],
             "Puts the Dockerfile into the image, below /root/buildinfo.",
             "where the site has `registry`",
             add_dockerfile::make,
-        ),
+        )
+        .takes(&["nvr", "destdir", "use_final_dockerfile"]),
     ]
 }
 
@@ -417,7 +458,8 @@ fn on_the_result() -> Vec<Registered<pipeline::PreBuild>> {
             "Names the image by its labels, additional-tags and container.yaml.",
             "where the site has `registry` and no name was given with -t",
             tag_from_config::make,
-        ),
+        )
+        .takes(&["tag_suffixes", "image_tag", "platforms", "scratch", "isolated", "unique_tag_only"]),
     ]
 }
 
@@ -512,6 +554,13 @@ record: {path: /r.json, push: true}
         let chosen = lineup(list, &Wanted::default());
         assert_eq!(keys(&chosen.pre_build), [""; 0]);
         assert_eq!(chosen.notes.len(), 3, "{:?}", chosen.notes);
+    }
+
+    #[test]
+    fn an_argument_that_a_plugin_does_not_take_is_noted() {
+        let chosen = lineup("plugins: {prebuild: [{name: bump_release, args: {apend: true}}]}\n", &Wanted::default());
+        let note = "plugin bump_release does without the arguments apend; it takes append";
+        assert!(chosen.notes.iter().any(|found| found == note), "{:?}", chosen.notes);
     }
 
     #[test]

@@ -54,6 +54,9 @@ fn phase<P: Phase>(known: &[Registered<P>], active: &[&str], offered: &[Offered]
         output::result(&format!("{mark} {}", plugin.key));
         output::result(&format!("      {}", plugin.text));
         output::result(&format!("      acts {}", plugin.acts));
+        if !plugin.takes.is_empty() {
+            output::result(&format!("      takes {}", plugin.takes.join(", ")));
+        }
         if !plugin.also.is_empty() {
             output::result(&format!("      also called {}", plugin.also.join(", ")));
         }
@@ -69,18 +72,20 @@ struct Described<'a> {
     text: &'a str,
     acts: &'a str,
     also: &'a [&'static str],
+    takes: &'a [&'static str],
     program: Option<&'a Path>,
 }
 
 impl<'a> Described<'a> {
     fn built_in<P: Phase>(plugin: &'a Registered<P>) -> Self {
-        Self { key: plugin.key, text: plugin.text, acts: plugin.acts, also: plugin.also, program: None }
+        let Registered { key, also, takes, text, acts, .. } = plugin;
+        Self { key, text, acts, also, takes, program: None }
     }
 
     /// A program of the site's, if this is its phase.
     fn program<P: Phase>(offered: &'a Offered) -> Option<Self> {
         let header = offered.header.as_ref().ok().filter(|header| header.phase == P::NAME)?;
         let (text, acts) = (&header.text, &header.acts);
-        Some(Self { key: &offered.key, text, acts, also: &[], program: Some(&offered.program) })
+        Some(Self { key: &offered.key, text, acts, also: &[], takes: &[], program: Some(&offered.program) })
     }
 }

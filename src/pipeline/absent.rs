@@ -47,12 +47,15 @@ impl Said {
         true
     }
 
-    /// Warns of arguments that the plugin `request` names does not take; `known` are those of the plugins.
-    pub(crate) fn arguments(&mut self, request: &PluginRequest, known: &[(&str, &[&str])]) {
-        let Some((_, takes)) = known.iter().find(|(key, _)| *key == request.name) else { return };
-        for name in request.args.keys().filter(|name| !takes.contains(&name.as_str())) {
-            self.notes.push(format!("plugin {} takes no argument {name}: it is left out", request.name));
+    /// Notes the arguments of a plugin that takes none but `takes`.
+    pub(crate) fn arguments(&mut self, request: &PluginRequest, takes: &[&str]) {
+        let others = request.args.keys().map(String::as_str).filter(|name| !takes.contains(name));
+        let others = others.collect::<Vec<_>>().join(", ");
+        if others.is_empty() {
+            return;
         }
+        let known = if takes.is_empty() { "none".to_owned() } else { takes.join(", ") };
+        self.notes.push(format!("plugin {} does without the arguments {others}; it takes {known}", request.name));
     }
 }
 
@@ -85,8 +88,8 @@ mod tests {
     #[test]
     fn an_argument_nobody_reads_is_named_but_not_its_value() {
         let mut said = Said::default();
-        said.arguments(&request("old", true), &[("old", &["path"])]);
-        said.arguments(&request("other", true), &[("old", &[])]);
-        assert_eq!(said.notes, ["plugin old takes no argument secret: it is left out"]);
+        said.arguments(&request("old", true), &["path", "format"]);
+        said.arguments(&request("other", true), &["path", "secret"]);
+        assert_eq!(said.notes, ["plugin old does without the arguments secret; it takes path, format"]);
     }
 }

@@ -105,6 +105,8 @@ pub struct Registered<P: Phase> {
     pub key: &'static str,
     /// Other keys it answers to.
     pub also: &'static [&'static str],
+    /// The arguments it reads.
+    pub takes: &'static [&'static str],
     /// What it does, in one sentence.
     pub text: &'static str,
     /// What makes it act where the site has no list of plugins.
@@ -130,8 +132,6 @@ pub struct Registry {
     pub exit: Vec<Registered<Exit>>,
     /// Plugins that lists may name although they are not here.
     pub absent: &'static [Absent],
-    /// The arguments that plugins take, by the name they are listed under; of others none is missed.
-    pub arguments: &'static [(&'static str, &'static [&'static str])],
 }
 
 /// A plugin that takes part.
@@ -177,7 +177,9 @@ impl Registry {
         let lists = &site.plugins;
         let listed: Vec<&PluginRequest> = lists.listed().collect();
         let mut said = Said::default();
-        listed.iter().for_each(|request| said.arguments(request, self.arguments));
+        for (request, takes) in listed.iter().filter_map(|request| Some((request, self.takes(&request.name)?))) {
+            said.arguments(request, takes);
+        }
         let offered = self.offered(site)?;
         for request in listed.iter().filter(|request| !self.knows(&request.name)) {
             if let Some(program) = offered.iter().find(|program| program.key == request.name) {
@@ -238,18 +240,29 @@ impl Registry {
     }
 
     fn knows(&self, name: &str) -> bool {
-        fn any<P: Phase>(known: &[Registered<P>], name: &str) -> bool {
-            known.iter().any(|registered| registered.answers_to(name))
+        self.takes(name).is_some()
+    }
+
+    /// The arguments of the plugin that answers to `name`; none if there is no such plugin.
+    fn takes(&self, name: &str) -> Option<&'static [&'static str]> {
+        fn of<P: Phase>(known: &[Registered<P>], name: &str) -> Option<&'static [&'static str]> {
+            known.iter().find(|registered| registered.answers_to(name)).map(|registered| registered.takes)
         }
-        any(&self.source, name)
-            || any(&self.pre_build, name)
-            || any(&self.post_build, name)
-            || any(&self.publish, name)
-            || any(&self.exit, name)
+        of(&self.source, name)
+            .or_else(|| of(&self.pre_build, name))
+            .or_else(|| of(&self.post_build, name))
+            .or_else(|| of(&self.publish, name))
+            .or_else(|| of(&self.exit, name))
     }
 }
 
 impl<P: Phase> Registered<P> {
+    /// The same with the arguments it reads.
+    #[must_use]
+    pub fn takes(self, takes: &'static [&'static str]) -> Self {
+        Self { takes, ..self }
+    }
+
     fn answers_to(&self, name: &str) -> bool {
         self.key == name || self.also.contains(&name)
     }
@@ -356,7 +369,7 @@ mod tests {
     }
 
     fn registered(key: &'static str, always: bool, make: fn(&Setup<'_>) -> Made<Exit>) -> Registered<Exit> {
-        Registered { key, also: &[], text: "", acts: "when asked", always, make }
+        Registered { key, also: &[], takes: &[], text: "", acts: "when asked", always, make }
     }
 
     fn registry() -> Registry {

@@ -422,9 +422,17 @@ mod tests {
     fn lineup(yaml: &str) -> (Site, Lineup) {
         let source: fn(&Setup<'_>) -> Made<Source> = |_| Ok(Some(Box::new(Fails)));
         let exit: fn(&Setup<'_>) -> Made<crate::Exit> = |_| Ok(Some(Box::new(Fails)));
-        let one = |key| Registered { key, also: &[], text: "", acts: "", always: false, make: exit };
+        let one = |key| Registered { key, also: &[], takes: &[], text: "", acts: "", always: false, make: exit };
         let registry = Registry {
-            source: vec![Registered { key: "fetch", also: &[], text: "", acts: "", always: false, make: source }],
+            source: vec![Registered {
+                key: "fetch",
+                also: &[],
+                takes: &[],
+                text: "",
+                acts: "",
+                always: false,
+                make: source,
+            }],
             exit: vec![one("one"), one("two")],
             ..Registry::default()
         };
@@ -471,7 +479,7 @@ mod tests {
     #[test]
     fn a_plugin_of_the_source_phase_can_warn() {
         let make: fn(&Setup<'_>) -> Made<Source> = |_| Ok(Some(Box::new(Warns)));
-        let one = Registered { key: "fetch", also: &[], text: "", acts: "", always: false, make };
+        let one = Registered { key: "fetch", also: &[], takes: &[], text: "", acts: "", always: false, make };
         let registry = Registry { source: vec![one], ..Registry::default() };
         let (site, _) = Site::parse(Path::new("site.yaml"), b"version: 1\n").unwrap();
         let lineup = registry.choose(&site, &Wanted::default()).unwrap();

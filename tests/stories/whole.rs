@@ -173,6 +173,9 @@ fn a_pod_without_namespaces_is_told_which_instruction_needs_one() {
     let Some((site, outcome)) = built(DOCKERFILE, 6) else { return };
     outcome.says("Dockerfile:3: `RUN echo hello > /greeting` needs isolation").says("help:");
     assert!(site.annotation("plugins-metadata")["errors"].to_string().contains("isolation"));
+    // The site's plugins put files into this one, which no instruction of its author does.
+    let Some((_, outcome)) = built(&DOCKERFILE.replace("RUN echo hello > /greeting", "ENV A=b"), 6) else { return };
+    outcome.says("which plugins add to or look at, needs isolation").says("help:");
 }
 
 #[test]

@@ -103,15 +103,19 @@ impl Job<'_> {
         }
         let position = prepared.request.dockerfile.position(first.span.start);
         let line = crate::progress::shortened(&first.line);
-        let mut text =
-            format!("{}:{}: `{line}` needs isolation, and none is possible here", prepared.path, position.line);
+        Err(self.unisolated(&format!("{}:{}: `{line}`", prepared.path, position.line)))
+    }
+
+    /// The failure of `what`, which needs isolation that there is not.
+    fn unisolated(&self, what: &str) -> Failure {
+        let mut text = format!("{what} needs isolation, and none is possible here");
         for refused in &self.session.entered.refused {
             text = format!("{text}\n  {}: {}", refused.rung, refused.cause);
         }
         // The lowest rung asks for least, so what keeps it away is what to change.
         let lowest = self.session.entered.refused.last();
         let help = lowest.map_or("see `stratum doctor`", |refused| refused.remedy.as_str());
-        Err(Failure::new(Status::Environment, text).help(help))
+        Failure::new(Status::Environment, text).help(help)
     }
 
     fn say_rung(&self) {
@@ -246,7 +250,12 @@ impl Job<'_> {
             http,
             git_environment: &self.environment.for_git(),
         };
-        let image = ::build::build(workshop, &resolved).map_err(|error| drawn(&error))?;
+        let image = ::build::build(workshop, &resolved).map_err(|error| match (&error, self.session.entered.rung) {
+            (::build::BuildError::Mount { .. }, Rung::None) => {
+                self.unisolated("putting together the image's files, which plugins add to or look at,")
+            }
+            _ => drawn(&error),
+        })?;
         self.recorder.change(|record| recording::image(record.image.get_or_insert_default(), &image));
         let digest = image.digest();
         log::phase(PhaseName::PostBuild.as_str());

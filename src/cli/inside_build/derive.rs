@@ -43,7 +43,11 @@ const HUBS: [(&str, &str); 8] = [
 const TARGETS: [&str; 3] = ["koji", "koji_tag_build", "koji_promote"];
 
 /// Arguments that no plugin takes today, and the key that has what they say.
-const TAKEN: [(&str, &str, &str); 7] = [
+const TAKEN: [(&str, &str, &str); 11] = [
+    ("koji", "koji_ssl_certs_dir", "koji"),
+    ("koji", "proxy", "yum_proxy"),
+    ("fetch_maven_artifacts", "koji_root", "koji"),
+    ("fetch_maven_artifacts", "allowed_domains", "artifacts_allowed_domains"),
     ("pull_base_image", "parent_registry", "source_registry"),
     ("pull_base_image", "parent_registry_insecure", "source_registry"),
     ("change_source_registry", "registry_uri", "source_registry"),
@@ -90,7 +94,8 @@ pub(super) fn derive(lists: &Lists) -> Derived {
 impl Derived {
     /// Takes arguments out that are keys now, so that nobody is told of them twice.
     pub(super) fn take(&self, lists: &mut Lists) {
-        for (plugin, argument, _) in TAKEN.iter().filter(|(_, _, key)| self.keys.contains_key(*key)) {
+        let hubs = HUBS.iter().map(|(plugin, argument)| (*plugin, *argument, "koji"));
+        for (plugin, argument, _) in TAKEN.into_iter().chain(hubs).filter(|(_, _, key)| self.keys.contains_key(*key)) {
             lists.take_argument(plugin, argument);
         }
     }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -100,9 +102,17 @@ pub(crate) fn answer_with(answer: impl Fn(&Asked) -> (u16, Vec<u8>) + Send + 'st
     address
 }
 
-/// A port of the loopback interface that nobody listened on a moment ago.
+/// A port of the loopback interface that nobody listens on and no other caller gets. It lies below those that the kernel
+/// gives away, or a server or a client of another story could have it before it is used.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const PORTS: Range<u16> = 20_000..32_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let mut ports = std::iter::repeat_with(|| {
+        // Processes that run beside this one begin elsewhere.
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(101));
+        PORTS.start + u16::try_from(tried % PORTS.len() as u32).unwrap()
+    });
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// Serves the files of `root` on `address` until this process ends; the address in use otherwise, as the error says.
