@@ -213,11 +213,7 @@ impl Job<'_> {
             self.progress.event(event);
         };
         let plan: Plan<'_> = ::build::plan(request).map_err(|error| drawn(&error))?;
-        let unused = ::build::unused_build_args(request);
-        if !unused.is_empty() {
-            let text = format!("one or more build args were not consumed: [{}]", unused.join(" "));
-            observer(Event::Warning(&text));
-        }
+        warn_of_unused(request, &observer);
         let resolved = plan.resolve(&self.session.transports, &observer).map_err(|error| drawn(&error))?;
         checking::before_build(self, prepared, &resolved)?;
         let executed = Executed {
@@ -250,12 +246,7 @@ impl Job<'_> {
             http,
             git_environment: &self.environment.for_git(),
         };
-        let image = ::build::build(workshop, &resolved).map_err(|error| match (&error, self.session.entered.rung) {
-            (::build::BuildError::Mount { .. }, Rung::None) => {
-                self.unisolated("putting together the image's files, which plugins add to or look at,")
-            }
-            _ => drawn(&error),
-        })?;
+        let image = ::build::build(workshop, &resolved).map_err(|error| self.not_built(&error, drawn))?;
         self.recorder.change(|record| recording::image(record.image.get_or_insert_default(), &image));
         let digest = image.digest();
         log::phase(PhaseName::PostBuild.as_str());
@@ -263,6 +254,16 @@ impl Job<'_> {
         log::phase(PhaseName::Publish.as_str());
         *published = Some(self.publish(run, approved, (&digest, &outputs, &trees))?);
         Ok(())
+    }
+
+    /// What became of a build, in words; `drawn` points into the Dockerfile.
+    fn not_built(&self, error: &::build::BuildError, drawn: impl Fn(&::build::BuildError) -> Failure) -> Failure {
+        match (error, self.session.entered.rung) {
+            (::build::BuildError::Mount { .. }, Rung::None) => {
+                self.unisolated("putting together the image's files, which plugins add to or look at,")
+            }
+            _ => drawn(error),
+        }
     }
 
     /// Gives the image its names, in the order in which the plugins ask for them.
@@ -329,5 +330,13 @@ impl Job<'_> {
 impl std::fmt::Debug for Job<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Job").field("arguments", self.arguments).finish_non_exhaustive()
+    }
+}
+
+/// Build arguments that no ARG declares are likely slips.
+fn warn_of_unused(request: &::build::Request, observer: &dyn Fn(Event<'_>)) {
+    let unused = ::build::unused_build_args(request);
+    if !unused.is_empty() {
+        observer(Event::Warning(&format!("one or more build args were not consumed: [{}]", unused.join(" "))));
     }
 }
