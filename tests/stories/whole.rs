@@ -64,18 +64,24 @@ impl Site {
         )
     }
 
+    fn user_params(&self, branch: &str) -> String {
+        let (uri, commit) = &self.source;
+        let source = json!({"git_uri": uri, "git_ref": commit, "git_branch": branch});
+        let mut params = json!({"user": "jane", "component": "hello", "image_tag": IMAGE});
+        params.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+        params.to_string()
+    }
+
     /// What OpenShift and OSBS put into the environment.
     fn environment(&self) -> Vec<(&'static str, String)> {
-        let (uri, commit) = &self.source;
-        let params =
-            json!({"git_uri": uri, "git_ref": commit, "user": "jane", "component": "hello", "image_tag": IMAGE});
+        let (uri, _) = &self.source;
         vec![
             ("BUILD", self.build.to_string()),
             ("SOURCE_URI", uri.clone()),
-            ("SOURCE_REF", commit.clone()),
+            ("SOURCE_REF", self.source.1.clone()),
             ("OUTPUT_IMAGE", IMAGE.to_owned()),
             ("OUTPUT_REGISTRY", self.registry.address()),
-            ("USER_PARAMS", params.to_string()),
+            ("USER_PARAMS", self.user_params("main")),
             ("REACTOR_CONFIG", self.configuration()),
             ("STRATUM_TERMINATION_LOG", self.scratch.at("out/termination")),
         ]
@@ -199,6 +205,17 @@ fn a_service_account_without_rights_is_told_which_and_the_image_stays() {
     let outcome = site.entry(&pod).run().expect(7);
     outcome.says("patch").says("builds").says("build.openshift.io");
     assert_eq!(site.registry.tags("tests/hello"), ["1.0", "1.0-1", IMAGE.rsplit(':').next().unwrap(), "latest"]);
+}
+
+#[test]
+fn a_commit_that_is_not_on_the_branch_is_not_built() {
+    let Some(site) = Site::new(DOCKERFILE) else { return };
+    git::add_branch(&site.scratch, "hello", "f42");
+    let outcome = site.entry_here().env("USER_PARAMS", &site.user_params("f42")).run().expect(3);
+    outcome.says(&format!("commit {} is not on the branch `f42`", site.source.1));
+    let outcome = site.entry_here().env("USER_PARAMS", &site.user_params("f43")).run().expect(3);
+    outcome.says("`f43` is neither a tag, a branch nor a commit");
+    assert!(site.registry.tags("tests/hello").is_empty());
 }
 
 #[test]

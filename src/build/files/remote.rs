@@ -202,6 +202,7 @@ impl Writer<'_, '_, '_, '_, '_> {
             // They may be anywhere, so a gateway's rules cannot be held.
             with_submodules: workshop.gateway.is_none(),
             keeps_git_directory: self.asked.keep_git_dir,
+            branch: None,
         };
         let checkout = check_out(url, &folder.shown().join("source"), &options)
             .map_err(|error| InstructionError::Git(Box::new(error)))?;

@@ -74,8 +74,8 @@ impl<'a> Bring<'a> {
         Ok(folder)
     }
 
-    /// Checks out what `url` names.
-    pub(super) fn git(&self, url: &GitUrl) -> Result<Checkout, Failure> {
+    /// Checks out what `url` names, a commit of `branch` if that is given.
+    pub(super) fn git(&self, url: &GitUrl, branch: Option<&str>) -> Result<Checkout, Failure> {
         let cancelled = || self.session.cancel.is_set();
         let options = GitOptions {
             environment: source_secret::for_git(self.environment, || self.folder())?,
@@ -83,6 +83,7 @@ impl<'a> Bring<'a> {
             deadline: None,
             with_submodules: false,
             keeps_git_directory: false,
+            branch: branch.map(str::to_owned),
         };
         self.say(&url.to_string());
         let url = source_secret::with_login(self.environment, url)?;

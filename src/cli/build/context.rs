@@ -169,7 +169,7 @@ fn tree_of(bring: &Bring<'_>, name: &str, value: &str) -> Result<Tree, Failure> 
         }
         Meaning::Directory(path) => (path, value.to_owned(), false),
         Meaning::Git(url) => {
-            let Checkout { directory, repository, .. } = bring.git(&url)?;
+            let Checkout { directory, repository, .. } = bring.git(&url, None)?;
             (directory, repository, true)
         }
         Meaning::Web(url) => (unpacked(bring.web(&url)?.0, &shown(&url))?, shown(&url), true),

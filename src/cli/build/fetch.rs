@@ -80,18 +80,22 @@ pub(super) fn is_web(text: &str) -> bool {
     matches!(scheme.as_deref(), Some("http" | "https"))
 }
 
-/// Gets what SOURCE names, and the folder of it that is the build context.
-pub(super) fn fetch(bring: &Bring<'_>, source: &str, inline: &Inline) -> Result<Fetched, Failure> {
+/// Gets what SOURCE names, and the folder of it that is the build context. A commit is one of `branch`, if that is given.
+pub(super) fn fetch(
+    bring: &Bring<'_>,
+    source: &str,
+    (inline, branch): (&Inline, Option<&str>),
+) -> Result<Fetched, Failure> {
     match &inline.dockerfile {
         Some(text) if source == IN_BUILD => came(bring, Came::Text(text.as_bytes().to_vec()), IN_BUILD, None),
-        Some(_) | None => inline.below(named(bring, source)?),
+        Some(_) | None => inline.below(named(bring, source, branch)?),
     }
 }
 
-fn named(bring: &Bring<'_>, source: &str) -> Result<Fetched, Failure> {
+fn named(bring: &Bring<'_>, source: &str, branch: Option<&str>) -> Result<Fetched, Failure> {
     match Meaning::of(source)? {
         Meaning::Directory(path) => Ok(own(path)),
-        Meaning::Git(url) => bring.git(&url).map(clone),
+        Meaning::Git(url) => bring.git(&url, branch).map(clone),
         Meaning::Stdin => came(bring, bring.stdin()?, STDIN, None),
         Meaning::Web(url) => {
             let (what, modified) = bring.web(&url)?;

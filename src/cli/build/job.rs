@@ -50,7 +50,8 @@ impl Job<'_> {
         let http = http::Client::new(&self.session.http).map_err(|error| Failure::of(Status::Usage, &error))?;
         let outside = self.session.entered.outside();
         let bring = Bring::new(self.session, self.environment, &http, !self.arguments.style().is_silent());
-        let fetched = outside.run(|| fetch::fetch(&bring, &self.arguments.source, self.inline));
+        let within = (self.inline, self.settings.wanted.task.git_branch.as_deref());
+        let fetched = outside.run(|| fetch::fetch(&bring, &self.arguments.source, within));
         let built = fetched.and_then(|fetched| self.build_from(&fetched, run, &bring, published));
         // These files are the user's, so root inside could not remove them with the rest.
         outside.run(|| bring.remove());

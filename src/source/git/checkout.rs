@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tracing::info;
 
-use super::fetch::{fetch, is_other_format};
+use super::fetch::{check_branch, fetch, is_other_format};
 use super::reference::Wanted;
 use super::run::Git;
 use super::{GitError, GitOptions, GitUrl, measure};
@@ -51,6 +51,9 @@ pub fn check_out(url: &GitUrl, into: &Path, options: &GitOptions<'_>) -> Result<
     let commit = get(&mut git, &directory, url)?;
     if let Some(wanted) = url.commit().filter(|wanted| !commit.starts_with(*wanted)) {
         return Err(GitError::WrongCommit { repository: git.repository(), wanted: wanted.to_owned(), found: commit });
+    }
+    if let Some(branch) = &options.branch {
+        check_branch(&git, &directory, &commit, branch)?;
     }
     measure::check(&git, &commit)?;
     git.expect("check out the commit", &["checkout", "--quiet", "--force", "--detach", &commit])?;

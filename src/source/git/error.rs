@@ -54,6 +54,16 @@ pub enum GitError {
         /// What was asked for.
         reference: String,
     },
+    /// The commit is there, but not in the history of the branch that it has to be on.
+    #[error("{repository}: commit {commit} is not on the branch `{branch}` that it is to be built from")]
+    NotOnBranch {
+        /// The repository.
+        repository: String,
+        /// The commit.
+        commit: String,
+        /// The branch.
+        branch: String,
+    },
     /// A tag of a file, or something as odd.
     #[error("{repository}: `{reference}` does not lead to a commit")]
     NoCommit {
@@ -152,6 +162,7 @@ impl GitError {
             }
             Self::Fetch { .. } | Self::WrongCommit { .. } | Self::Submodules { .. } => Class::Service,
             Self::NoReference { .. }
+            | Self::NotOnBranch { .. }
             | Self::NoCommit { .. }
             | Self::NoSubdirectory { .. }
             | Self::TooMuch { .. }

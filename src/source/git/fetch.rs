@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::GitError;
-use super::reference::Wanted;
+use super::reference::{self, Wanted};
 use super::run::{Git, Output, REMOTE};
 
 const FETCH: &str = "fetch";
@@ -102,6 +102,46 @@ fn search(git: &Git<'_>, directory: &Path, id: &str) -> Result<String, GitError>
         return Err(failed(git, output));
     }
     commit(git, id)?.ok_or_else(|| missing(git, id))
+}
+
+/// Whether the history of `branch` has the commit, which is here; looked at ever deeper, for it is near the end as a rule.
+///
+/// # Errors
+/// [`GitError::NotOnBranch`]; [`GitError::NoReference`] where there is no such branch.
+pub(super) fn check_branch(git: &Git<'_>, directory: &Path, commit: &str, branch: &str) -> Result<(), GitError> {
+    const HERE: &str = "refs/remotes/stratum-source/branch";
+    reference::check(branch).map_err(|_| missing(git, branch))?;
+    let names = format!("+refs/heads/{branch}:{HERE}");
+    let has = || -> Result<bool, GitError> {
+        let arguments = ["merge-base", "--is-ancestor", commit, HERE];
+        Ok(git.run("look through a branch", &arguments)?.is_success)
+    };
+    let depths = DEPTHS.map(|depth| format!("--depth={depth}"));
+    for depth in &depths {
+        let output = git.run(FETCH, &["fetch", "--quiet", "--no-tags", depth, "--", REMOTE, &names])?;
+        if output.messages.contains("couldn't find remote ref") {
+            return Err(missing(git, branch));
+        }
+        if is_never_shallow(&output) {
+            break;
+        }
+        if !output.is_success {
+            return Err(failed(git, output));
+        }
+        if has()? {
+            return Ok(());
+        }
+    }
+    let depth = if directory.join("shallow").exists() { "--unshallow" } else { "--force" };
+    let output = git.run(FETCH, &["fetch", "--quiet", "--no-tags", depth, "--", REMOTE, &names])?;
+    if !output.is_success {
+        return Err(failed(git, output));
+    }
+    if has()? {
+        return Ok(());
+    }
+    let (commit, branch) = (commit.to_owned(), branch.to_owned());
+    Err(GitError::NotOnBranch { repository: git.repository(), commit, branch })
 }
 
 /// Plain file servers ("dumb http") and very old ones only give everything.

@@ -70,6 +70,8 @@ pub struct GitOptions<'a> {
     /// Whether git's own files of the repository stay, in `.git` at the top of the work tree (`ADD --keep-git-dir`).
     /// Submodules have none.
     pub keeps_git_directory: bool,
+    /// The branch whose history has the commit; none for any.
+    pub branch: Option<String>,
 }
 
 impl Debug for GitOptions<'_> {
@@ -82,6 +84,7 @@ impl Debug for GitOptions<'_> {
             .field("deadline", &self.deadline)
             .field("with_submodules", &self.with_submodules)
             .field("keeps_git_directory", &self.keeps_git_directory)
+            .field("branch", &self.branch)
             .finish_non_exhaustive()
     }
 }

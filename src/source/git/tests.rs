@@ -90,6 +90,7 @@ fn options(cancelled: &dyn Fn() -> bool) -> GitOptions<'_> {
         deadline: Some(Duration::from_secs(60)),
         with_submodules: false,
         keeps_git_directory: false,
+        branch: None,
     }
 }
 
@@ -126,6 +127,30 @@ fn a_checkout_is_the_commit_its_time_and_nothing_of_git() {
     let names: Vec<_> = fs::read_dir(&checkout.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!((names, read(&checkout, "Dockerfile")), (vec!["Dockerfile".into()], "new".to_owned()));
     assert_eq!(history(&checkout), 1);
+}
+
+#[test]
+fn a_commit_that_is_not_on_its_branch_is_refused() {
+    let Some(site) = Site::new() else { return };
+    let old = site.commit("repo", "file", "old");
+    site.git("repo", &["checkout", "--quiet", "-b", "f42"]);
+    let ours = site.commit("repo", "file", "ours");
+    let newest = site.commit("repo", "file", "newest");
+    site.git("repo", &["checkout", "--quiet", "-b", "topic", &old]);
+    let other = site.commit("repo", "file", "not merged");
+    let on = |commit: &str, branch: &str| {
+        let options = GitOptions { branch: Some(branch.to_owned()), ..options(&|| false) };
+        site.check_out_with(&format!("{}#{commit}", site.url("repo")), &options).map(|checkout| checkout.commit)
+    };
+    for commit in [&newest, &ours, &old] {
+        assert_eq!(&on(commit, "f42").unwrap(), commit);
+    }
+    let error = on(&other, "f42").unwrap_err();
+    assert!(matches!(&error, GitError::NotOnBranch { commit, .. } if *commit == other), "{error}");
+    assert_eq!(error.class(), Class::Source);
+    for branch in ["f43", "--upload-pack=x", "a b"] {
+        assert!(matches!(on(&newest, branch), Err(GitError::NoReference { .. })), "{branch}");
+    }
 }
 
 #[test]
