@@ -201,11 +201,12 @@ impl Item {
     pub(crate) fn below<'e>(&self, entry: &'e Entry) -> Option<&'e Path> {
         let path = entry.path.as_path();
         let below = match &self.names {
-            // By its number of parts, for the pivot may be a pattern; what is above it has fewer.
+            // By its number of parts, for the pivot may be a pattern. What is above it has fewer, and is made at the
+            // destination, empty, as by buildah.
             Names::Whole { pivot } => {
-                let mut parts = path.components();
-                for _ in pivot.components() {
-                    parts.next();
+                let (depth, mut parts) = (pivot.components().count(), path.components());
+                if path.components().count() >= depth {
+                    parts.by_ref().take(depth).for_each(drop);
                 }
                 parts.as_path()
             }
