@@ -21,6 +21,8 @@ use crate::koji_rules::{failed, number};
 const ENDINGS: [&str; 4] = [".tar", ".tar.gz", ".tar.bz2", ".tar.xz"];
 /// Tasks that are looked at below the one that is named.
 const MOST_TASKS: usize = 100;
+/// Where tasks leave files, below the root of Koji's (`koji.PathInfo.work`).
+const TASKS: &str = "work/tasks";
 /// Koji keeps files of tasks in directories by their number's remainder.
 const DIRECTORIES: u64 = 10_000;
 
@@ -60,7 +62,7 @@ impl Plugin<PreBuild> for AddFilesystem {
         let prefix = prefix(image_build_conf::of(named)?, view).map_err(|error| error.at(first.base_span))?;
         let wanted = Wanted { platform: view.site.platform(&view.request.platform.architecture), prefix: &prefix };
         let (made_by, name) = find(hub.as_ref(), task, wanted).map_err(|error| error.at(first.base_span))?;
-        let url = format!("{}/work/tasks/{}/{made_by}/{name}", root.trim_end_matches('/'), made_by % DIRECTORIES);
+        let url = format!("{}/{TASKS}/{}/{made_by}/{name}", root.trim_end_matches('/'), made_by % DIRECTORIES);
         let source = format!("--unpack=true {url}");
         let bases = by_koji.iter().filter_map(|stage| match &stage.base {
             Base::Image(name) => Some((stage.index, name.as_str())),

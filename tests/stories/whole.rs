@@ -214,7 +214,7 @@ fn a_commit_that_is_not_on_the_branch_is_not_built() {
     let outcome = site.entry_here().env("USER_PARAMS", &site.user_params("f42")).run().expect(3);
     outcome.says(&format!("commit {} is not on the branch `f42`", site.source.1));
     let outcome = site.entry_here().env("USER_PARAMS", &site.user_params("f43")).run().expect(3);
-    outcome.says("`f43` is neither a tag, a branch nor a commit");
+    outcome.says("there is no branch `f43`").says(&site.source.1);
     assert!(site.registry.tags("tests/hello").is_empty());
 }
 

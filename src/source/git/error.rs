@@ -54,6 +54,16 @@ pub enum GitError {
         /// What was asked for.
         reference: String,
     },
+    /// There is no branch of the name that the commit has to be on.
+    #[error("{repository}: there is no branch `{branch}`, which commit {commit} is to be built from")]
+    NoBranch {
+        /// The repository.
+        repository: String,
+        /// The commit.
+        commit: String,
+        /// The branch.
+        branch: String,
+    },
     /// The commit is there, but not in the history of the branch that it has to be on.
     #[error("{repository}: commit {commit} is not on the branch `{branch}` that it is to be built from")]
     NotOnBranch {
@@ -162,6 +172,7 @@ impl GitError {
             }
             Self::Fetch { .. } | Self::WrongCommit { .. } | Self::Submodules { .. } => Class::Service,
             Self::NoReference { .. }
+            | Self::NoBranch { .. }
             | Self::NotOnBranch { .. }
             | Self::NoCommit { .. }
             | Self::NoSubdirectory { .. }

@@ -107,10 +107,12 @@ fn search(git: &Git<'_>, directory: &Path, id: &str) -> Result<String, GitError>
 /// Whether the history of `branch` has the commit, which is here; looked at ever deeper, for it is near the end as a rule.
 ///
 /// # Errors
-/// [`GitError::NotOnBranch`]; [`GitError::NoReference`] where there is no such branch.
+/// [`GitError::NotOnBranch`]; [`GitError::NoBranch`].
 pub(super) fn check_branch(git: &Git<'_>, directory: &Path, commit: &str, branch: &str) -> Result<(), GitError> {
     const HERE: &str = "refs/remotes/stratum-source/branch";
-    reference::check(branch).map_err(|_| missing(git, branch))?;
+    let unknown =
+        || GitError::NoBranch { repository: git.repository(), commit: commit.to_owned(), branch: branch.to_owned() };
+    reference::check(branch).map_err(|_| unknown())?;
     let names = format!("+refs/heads/{branch}:{HERE}");
     let has = || -> Result<bool, GitError> {
         let arguments = ["merge-base", "--is-ancestor", commit, HERE];
@@ -120,7 +122,7 @@ pub(super) fn check_branch(git: &Git<'_>, directory: &Path, commit: &str, branch
     for depth in &depths {
         let output = git.run(FETCH, &["fetch", "--quiet", "--no-tags", depth, "--", REMOTE, &names])?;
         if output.messages.contains("couldn't find remote ref") {
-            return Err(missing(git, branch));
+            return Err(unknown());
         }
         if is_never_shallow(&output) {
             break;

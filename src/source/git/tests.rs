@@ -149,7 +149,7 @@ fn a_commit_that_is_not_on_its_branch_is_refused() {
     assert!(matches!(&error, GitError::NotOnBranch { commit, .. } if *commit == other), "{error}");
     assert_eq!(error.class(), Class::Source);
     for branch in ["f43", "--upload-pack=x", "a b"] {
-        assert!(matches!(on(&newest, branch), Err(GitError::NoReference { .. })), "{branch}");
+        assert!(matches!(on(&newest, branch), Err(GitError::NoBranch { .. })), "{branch}");
     }
 }
 
